@@ -1,0 +1,1 @@
+"""A job queue for ordinary, synchronous, threaded Python programs."""

@@ -1,0 +1,236 @@
+"""The seam: what gaffer asks of storage. The one module of gaffer that a driver imports.
+
+A driver keeps jobs as values and knows no transition: it writes a batch all or nothing, and only
+over what the batch was computed from; it claims; it prunes. The conformance suite in
+`gaffer.testing` checks every sentence here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from gaffer.clock import Clock, SystemClock
+from gaffer.codec import dump_backoff, dump_errors, load_backoff, load_errors
+from gaffer.errors import (
+    Conflict,
+    DriverError,
+    DriverUnavailable,
+    MigrationMismatch,
+    QueueHasJobs,
+    UnknownQueue,
+)
+from gaffer.job import (
+    Backoff,
+    Exponential,
+    Job,
+    JobError,
+    JobFilter,
+    JobState,
+    StateStats,
+    evolve,
+)
+from gaffer.machine import Cutoffs, claim
+
+__all__ = [
+    "Backoff",
+    "Claim",
+    "Clock",
+    "Conflict",
+    "Cutoffs",
+    "Driver",
+    "DriverError",
+    "DriverUnavailable",
+    "Exponential",
+    "Job",
+    "JobError",
+    "JobFilter",
+    "JobState",
+    "MigrationMismatch",
+    "QueueHasJobs",
+    "StateStats",
+    "SystemClock",
+    "UnknownQueue",
+    "claim",
+    "dump_backoff",
+    "dump_errors",
+    "evolve",
+    "load_backoff",
+    "load_errors",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Which jobs to claim, and for whom.
+
+    At most *limit* jobs of *queue* (`None`: all that can be had), so that at most
+    *global_max_workers* of it are executing (`None`: no limit), for *node*, as of *now*. With
+    *even_paused* a paused queue gives jobs too.
+    """
+
+    queue: str
+    limit: int | None
+    global_max_workers: int | None
+    node: str
+    now: datetime
+    even_paused: bool = False
+
+
+class Driver(ABC):
+    """Keeps queues and jobs.
+
+    Every method may be called from many threads at once, and raises `DriverUnavailable` when the
+    storage does not answer within the driver's deadline. The constructor does no input or output.
+    Jobs go in and come out equal in all fields: the JSON texts to the letter, instants to the
+    microsecond. What a driver hands out from `job_get`, `job_list` and `job_claim` shares nothing
+    that can be changed with what it keeps.
+    """
+
+    # -- life ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def start(self) -> None:
+        """Make ready: connect, migrate. Called before any other method; again does nothing."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Release what `start` took. Again, or without a start, does nothing."""
+
+    def after_fork(self) -> None:  # noqa: B027 - most drivers need nothing here
+        """Become usable in a forked child, without touching what belongs to the parent.
+
+        Called in the child, once, before anything else is.
+        """
+
+    @property
+    def storage(self) -> Hashable:
+        """What is kept where: drivers with equal values see the same jobs.
+
+        A write to several queues of one storage is one `job_write`, and so atomic.
+        """
+        return id(self)
+
+    def now(self) -> datetime:
+        """Return the storage's present instant: the one clock of all its processes."""
+        return SystemClock().now()
+
+    # -- queues --------------------------------------------------------------------------------
+
+    @abstractmethod
+    def queue_insert(self, name: str) -> None:
+        """Keep the name of a queue; again does nothing. A new queue is not paused."""
+
+    @abstractmethod
+    def queue_exists(self, name: str) -> bool:
+        """Return whether the name is kept."""
+
+    @abstractmethod
+    def queue_list(self) -> list[str]:
+        """Return all names, sorted by code point."""
+
+    @abstractmethod
+    def queue_delete(self, name: str, *, jobs: bool = False) -> None:
+        """Forget a queue; with *jobs* all its jobs too, whatever their state.
+
+        Raise `UnknownQueue` if it is not kept, `QueueHasJobs` if it has any job and *jobs* is
+        false. All or nothing.
+        """
+
+    @abstractmethod
+    def queue_pause(self, name: str, paused: bool) -> bool:
+        """Keep whether a queue is paused, for every process; return whether that was a change.
+
+        Raise `UnknownQueue`.
+        """
+
+    @abstractmethod
+    def queue_paused(self, name: str) -> bool:
+        """Return whether a queue is paused; false if it is not kept."""
+
+    # -- jobs ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def job_write(self, jobs: Sequence[Job], connection: Any = None) -> list[Job]:
+        """Write all of *jobs* or none; return them as stored, in the same order.
+
+        A job at revision 0 is inserted; one at revision n replaces revision n - 1. Raise
+        `Conflict` with the ids of all jobs for which storage holds anything else, or of all that
+        stand in *jobs* twice; raise `UnknownQueue` if the queue of a job at revision 0 is not
+        kept. The id, the queue, the chain and `created_at` of a job never change. A job written
+        in another state than executing belongs to no node any more.
+
+        With *connection* the write is part of the caller's transaction there; a driver that has no
+        such thing raises `DriverError`.
+        """
+
+    @abstractmethod
+    def job_get(self, id: UUID) -> Job | None:
+        """Return a job, or `None`."""
+
+    @abstractmethod
+    def job_list(self, filter: JobFilter) -> list[Job]:
+        """Return the jobs that meet *filter*, by (created_at, id)."""
+
+    @abstractmethod
+    def job_delete(self, id: UUID) -> bool:
+        """Delete a job in whatever state; return whether there was one."""
+
+    @abstractmethod
+    def job_stats(self, queue: str) -> Mapping[JobState, StateStats]:
+        """Return the number of jobs in each state, and their oldest and newest `Job.entered_at`."""
+
+    @abstractmethod
+    def job_claim(self, claim: Claim) -> list[Job]:
+        """Write `gaffer.machine.claim` of jobs, keep their node, and return them in order.
+
+        The order is priority (highest first), `created_at`, id. A job can be claimed when it is
+        available, its `scheduled_at` is `None` or not after ``claim.now``, and, if it has a chain,
+        it is the first of that chain's available jobs in its queue (those that wait for their time
+        included) and none of them is executing. Exact under concurrency: no job is claimed twice,
+        no limit exceeded at any committed instant. Nothing is claimed from a paused queue (but see
+        `Claim`) or one that is not kept.
+        """
+
+    @abstractmethod
+    def job_prune(self, queue: str, cutoffs: Cutoffs, limit: int) -> list[UUID]:
+        """Delete up to *limit* jobs of *queue*, and return their ids, in any order.
+
+        Those in a state that *cutoffs* names, whose `Job.entered_at` is before its instant, or all
+        of them for ``"all"``.
+        """
+
+    # -- nodes: one process life each ------------------------------------------------------------
+
+    @abstractmethod
+    def node_beat(self, node: str) -> None:
+        """Note that *node* is alive at `now()`."""
+
+    @abstractmethod
+    def node_leave(self, node: str) -> None:
+        """Forget a node. What it still executes can be rescued at once."""
+
+    @abstractmethod
+    def job_orphans(self, queue: str, lease: float) -> list[Job]:
+        """Return the executing jobs of *queue* whose node has not beaten for *lease* seconds.
+
+        Or never has, or has left. By (created_at, id). Changes nothing.
+        """
+
+    # -- waking ----------------------------------------------------------------------------------
+
+    def subscribe(
+        self, queue: str, interval: float, wake: Callable[[], None]
+    ) -> Callable[[], None] | None:
+        """Call *wake* soon after a job of *queue* may have become claimable, whatever made it so.
+
+        An insert here or elsewhere, its time, a resume, a slot or a chain that was freed: within
+        *interval* seconds at the latest, from any thread, holding no lock. A wake too many does no
+        harm. Return a function that ends the subscription, or `None` if this driver cannot do it:
+        then each runner polls by itself.
+        """
+        return None

@@ -1,0 +1,249 @@
+"""Every exception of gaffer.
+
+GafferError
+├─ InvalidQueueConf(ValueError)     an option of a queue is unknown or out of range
+├─ InvalidJob(ValueError)           an option of a job is unknown or out of range
+├─ InvalidPayload(ValueError)       a value that JSON cannot keep, and where in it
+├─ UnknownQueue(LookupError)        this process has no queue of that name
+├─ UnknownJob(LookupError)          the queue has no job of that id
+├─ QueueExists                      create_queue of a name that this process has
+├─ QueueHasJobs                     delete_queue of a queue that is not empty
+├─ AlreadyPaused · AlreadyActive    pause or resume that would change nothing
+├─ InvalidTransition                the job's state does not allow it
+├─ DrainTimeout(TimeoutError)       jobs still run here
+├─ FlushTimeout(TimeoutError)       jobs are still available or executing
+├─ Stopped                          the Gaffer was stopped
+└─ DriverError
+   ├─ UnknownDriver(LookupError)    no installed driver has that name
+   ├─ InvalidDriver(TypeError)      something that is no driver, or one name for two
+   ├─ Conflict                      what a write was computed from is not there any more
+   ├─ DriverUnavailable             the storage does not answer; try again later
+   └─ MigrationMismatch             the stored schema is not the one that is expected
+
+BaseException
+└─ JobTimeout                       raised inside a job's thread, with ``interrupt=True`` only
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from uuid import UUID
+
+__all__ = [
+    "AlreadyActive",
+    "AlreadyPaused",
+    "Conflict",
+    "DrainTimeout",
+    "DriverError",
+    "DriverUnavailable",
+    "FlushTimeout",
+    "GafferError",
+    "InvalidDriver",
+    "InvalidJob",
+    "InvalidPayload",
+    "InvalidQueueConf",
+    "InvalidTransition",
+    "JobTimeout",
+    "MigrationMismatch",
+    "QueueExists",
+    "QueueHasJobs",
+    "Stopped",
+    "UnknownDriver",
+    "UnknownJob",
+    "UnknownQueue",
+]
+
+
+class GafferError(Exception):
+    """The root of all that gaffer raises."""
+
+
+class InvalidQueueConf(GafferError, ValueError):
+    """An option of a queue is unknown, missing or out of range.
+
+    ``keys`` are exactly the options at fault.
+    """
+
+    def __init__(self, reason: str, *, keys: Iterable[str] = ()) -> None:
+        self.keys = frozenset(keys)
+        super().__init__(reason)
+
+
+class InvalidJob(GafferError, ValueError):
+    """An option of a job is unknown or out of range. ``keys`` are exactly the options at fault."""
+
+    def __init__(self, reason: str, *, keys: Iterable[str] = ()) -> None:
+        self.keys = frozenset(keys)
+        super().__init__(reason)
+
+
+class InvalidPayload(GafferError, ValueError):
+    """A value that cannot be kept as JSON and read back equal.
+
+    ``path`` says where in the value it is (``"payload.items[3].name"``), ``reason`` what it is.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
+
+
+class UnknownQueue(GafferError, LookupError):
+    """This process has declared no queue of that name."""
+
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        super().__init__(f"no queue {queue!r} here; declare it first with ensure_queue({queue!r})")
+
+
+class UnknownJob(GafferError, LookupError):
+    """The queue has no job of that id: never inserted, deleted, pruned, or of another queue."""
+
+    def __init__(self, queue: str, id: UUID) -> None:
+        self.queue = queue
+        self.id = id
+        super().__init__(f"queue {queue!r} has no job {id}")
+
+
+class QueueExists(GafferError):
+    """This process has a queue of that name; its configuration stays as it is."""
+
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        super().__init__(
+            f"queue {queue!r} exists here; use ensure_queue or update_queue to change it"
+        )
+
+
+class QueueHasJobs(GafferError):
+    """The queue holds jobs, in whatever state, and was not deleted."""
+
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        super().__init__(
+            f"queue {queue!r} still holds jobs; "
+            f"delete_queue({queue!r}, driver=...) deletes them too"
+        )
+
+
+class AlreadyPaused(GafferError):
+    """The queue is paused."""
+
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        super().__init__(f"queue {queue!r} is paused already")
+
+
+class AlreadyActive(GafferError):
+    """The queue is not paused."""
+
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        super().__init__(f"queue {queue!r} is not paused")
+
+
+class InvalidTransition(GafferError):
+    """A job cannot go from the state ``from_`` to the state ``to``."""
+
+    def __init__(self, id: UUID, from_: str, to: str) -> None:
+        self.id = id
+        self.from_ = from_
+        self.to = to
+        super().__init__(f"job {id} is {from_!s} and cannot become {to!s}")
+
+
+class DrainTimeout(GafferError, TimeoutError):
+    """Jobs of the queue still run in this process. ``ids`` are theirs."""
+
+    def __init__(self, queue: str, ids: Collection[UUID], timeout: float | None) -> None:
+        self.queue = queue
+        self.ids = tuple(ids)
+        self.timeout = timeout
+        super().__init__(
+            f"queue {queue!r}: {len(self.ids)} still running after {timeout} s: "
+            + ", ".join(map(str, self.ids))
+        )
+
+
+class FlushTimeout(GafferError, TimeoutError):
+    """The queue still has jobs to do.
+
+    ``available`` and ``executing`` are their numbers, ``paused`` says whether the queue is paused.
+    """
+
+    def __init__(
+        self, queue: str, timeout: float | None, *, available: int, executing: int, paused: bool
+    ) -> None:
+        self.queue = queue
+        self.timeout = timeout
+        self.available = available
+        self.executing = executing
+        self.paused = paused
+        super().__init__(
+            f"queue {queue!r} after {timeout} s: {available} available (waiting for a worker, a "
+            f"retry or their time), {executing} executing" + (", and it is paused" * paused)
+        )
+
+
+class Stopped(GafferError):
+    """The Gaffer was stopped, or is stopping; ``start()`` begins anew, with no queues."""
+
+
+class DriverError(GafferError):
+    """The root of what goes wrong in or around a driver."""
+
+
+class UnknownDriver(DriverError, LookupError):
+    """No installed distribution offers a driver of that name."""
+
+    def __init__(self, name: str, installed: Collection[str]) -> None:
+        self.name = name
+        self.installed = tuple(sorted(installed))
+        super().__init__(
+            f"no driver {name!r}; installed: {', '.join(self.installed) or 'none'}; "
+            f"try: pip install gaffer-driver-{name}"
+        )
+
+
+class InvalidDriver(DriverError, TypeError):
+    """A driver argument that is none, or a name that two distributions claim."""
+
+
+class Conflict(DriverError):
+    """A write was refused as a whole: storage does not hold what it was computed from.
+
+    ``ids`` are the jobs at fault: inserted although the id is taken, or replaced although the
+    stored revision is not the one before theirs, or the job is gone.
+    """
+
+    def __init__(self, ids: Iterable[UUID]) -> None:
+        self.ids = frozenset(ids)
+        super().__init__(
+            "storage holds another revision, or none, of "
+            + ", ".join(sorted(map(str, self.ids)))
+            + "; nothing was written"
+        )
+
+
+class DriverUnavailable(DriverError):
+    """The storage does not answer. What was asked may or may not have happened; try again later."""
+
+
+class MigrationMismatch(DriverError):
+    """A stored migration is not the one that this release carries."""
+
+    def __init__(self, version: int, stored: str, expected: str) -> None:
+        self.version = version
+        self.stored = stored
+        self.expected = expected
+        super().__init__(
+            f"migration {version}: storage has checksum {stored}, this release expects {expected}"
+        )
+
+
+class JobTimeout(BaseException):
+    """Raised inside a job's thread when its time is up and its queue has ``interrupt=True``.
+
+    A `BaseException`, so that a job's ``except Exception`` does not swallow it.
+    """

@@ -1,0 +1,256 @@
+"""The job as a value, and what a worker may answer. No behaviour, no time, no storage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any, Protocol, TypeAlias
+from uuid import UUID
+
+__all__ = [
+    "JSON",
+    "Backoff",
+    "Cancel",
+    "Complete",
+    "Exponential",
+    "Fail",
+    "Job",
+    "JobError",
+    "JobFilter",
+    "JobState",
+    "Outcome",
+    "Performer",
+    "Schedule",
+    "StateStats",
+    "Worker",
+    "evolve",
+]
+
+JSON: TypeAlias = Any
+"""`None`, `bool`, `int`, `float`, `str`, or `list` and `dict[str, ...]` of these."""
+
+
+class JobState(StrEnum):
+    """Where a job stands. Scheduled and retrying jobs are `AVAILABLE`."""
+
+    AVAILABLE = "available"
+    EXECUTING = "executing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether a job in this state never changes again."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exponential:
+    """A backoff that grows: *base* · *factor* ** (failures - 1) seconds, at most *maximum*.
+
+    *jitter* is the share by which each delay is spread at random, to both sides: with 0.1 a delay
+    of 10 s becomes one of 9 to 11 s, so that jobs which failed together do not retry together.
+    """
+
+    base: float = 1.0
+    factor: float = 2.0
+    maximum: float = 3600.0
+    jitter: float = 0.1
+
+
+Backoff: TypeAlias = tuple[float, ...] | Exponential
+"""Seconds before each retry, the last repeating; or an `Exponential`."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """One failed attempt: its number (from 1), what went wrong, and when it ended.
+
+    *error* is what the worker gave to `Fail`, or a mapping with ``type``, ``message`` and
+    ``traceback`` for an exception, a timeout (type ``"timeout"``, the thread's stack as the
+    traceback) and the loss of the node that ran it (type ``"lost"``).
+    """
+
+    attempt: int
+    error: JSON
+    at: datetime
+
+
+_UNREAD: Any = object()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as it was at one revision.
+
+    Instants are aware and in UTC, durations seconds. The payload and the result are kept as JSON
+    text, `payload_json` and `result_json`; `payload` and `result` decode them when first asked
+    for. A decoded value belongs to this object alone: changing it changes nothing else.
+    """
+
+    id: UUID
+    queue: str
+    kind: str | None = None
+    chain: str | None = None
+    payload_json: str = field(repr=False)
+    state: JobState = JobState.AVAILABLE
+    revision: int = 0
+    """0 as inserted, one more at every write: the fence against outdated writes."""
+    attempt: int = 0
+    """Attempts that have ended in completion or failure; 0 while the first one runs."""
+    max_attempts: int
+    priority: int = 0
+    timeout: float
+    backoff: Backoff
+    shutdown_timeout: float
+    hops: int = 0
+    """How many times the job was forwarded on its way here."""
+    created_at: datetime
+    scheduled_at: datetime | None = None
+    attempted_at: datetime | None = None
+    completed_at: datetime | None = None
+    failed_at: datetime | None = None
+    cancelled_at: datetime | None = None
+    result_json: str | None = field(default=None, repr=False)
+    errors: tuple[JobError, ...] = ()
+    """Newest first; of more than ten, the first and the last nine."""
+    _payload: JSON = field(default=_UNREAD, init=False, repr=False, compare=False)
+    _result: JSON = field(default=_UNREAD, init=False, repr=False, compare=False)
+
+    @property
+    def payload(self) -> JSON:
+        """What was inserted, decoded."""
+        if self._payload is _UNREAD:
+            object.__setattr__(self, "_payload", json.loads(self.payload_json))
+        return self._payload
+
+    @property
+    def result(self) -> JSON:
+        """What the job completed with, or the reason it was cancelled for; else `None`."""
+        if self.result_json is None:
+            return None
+        if self._result is _UNREAD:
+            object.__setattr__(self, "_result", json.loads(self.result_json))
+        return self._result
+
+    @property
+    def entered_at(self) -> datetime:
+        """When the present state was entered; the age that pruning looks at."""
+        return _ENTERED[self.state](self) or self.created_at
+
+    def __str__(self) -> str:
+        kind = f" {self.kind}" if self.kind else ""
+        return f"<job {self.id}{kind} in {self.queue!r}: {self.state}>"
+
+
+_ENTERED: dict[JobState, Callable[[Job], datetime | None]] = {
+    JobState.AVAILABLE: attrgetter("created_at"),
+    JobState.EXECUTING: attrgetter("attempted_at"),
+    JobState.COMPLETED: attrgetter("completed_at"),
+    JobState.FAILED: attrgetter("failed_at"),
+    JobState.CANCELLED: attrgetter("cancelled_at"),
+}
+
+_KEPT = [f.name for f in fields(Job) if f.init]
+_values = attrgetter(*_KEPT)
+_setters = [Job.__dict__[name].__set__ for name in _KEPT]
+_setter = dict(zip(_KEPT, _setters, strict=True))
+_forget_payload = Job.__dict__["_payload"].__set__
+_forget_result = Job.__dict__["_result"].__set__
+
+
+def evolve(job: Job, **changes: Any) -> Job:
+    """Return a copy of *job* with *changes*; decoded values are not carried over.
+
+    The same as `dataclasses.replace`, in a quarter of its time: it runs at every step of a job.
+    """
+    new: Job = object.__new__(Job)
+    for put, value in zip(_setters, _values(job), strict=True):
+        put(new, value)
+    for name, value in changes.items():
+        _setter[name](new, value)
+    _forget_payload(new, _UNREAD)
+    _forget_result(new, _UNREAD)
+    return new
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs a driver lists: those that meet every condition, by (created_at, id).
+
+    *queue* `None` is all queues, *states* `None` all states, *limit* `None` no limit. *after* is
+    the (created_at, id) to begin behind. *node* keeps to the executing jobs that this node claimed.
+    """
+
+    queue: str | None = None
+    states: frozenset[JobState] | None = None
+    limit: int | None = None
+    after: tuple[datetime, UUID] | None = None
+    node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StateStats:
+    """How many jobs of a queue are in one state, and when the first and last of them entered it.
+
+    *oldest* and *newest* are `None` when there is none.
+    """
+
+    count: int = 0
+    oldest: datetime | None = None
+    newest: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """The job is done. *result* is kept with it."""
+
+    result: JSON = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The attempt failed: retry after the backoff, or end as failed after the last attempt."""
+
+    reason: JSON = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Never run the job again. *reason* is kept as its result."""
+
+    reason: JSON = None
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Run the job again *at* an aware instant, or after a *delay*; costs no attempt.
+
+    Exactly one of the two; *delay* is in seconds or a `timedelta`.
+    """
+
+    at: datetime | None = None
+    delay: float | timedelta | None = None
+
+
+Outcome: TypeAlias = Complete | Fail | Cancel | Schedule
+
+
+class Performer(Protocol):
+    """An object (or a module) whose `perform` works a job."""
+
+    def perform(self, job: Job, /) -> Any:
+        """Work *job*; return as a worker function does."""
+        ...
+
+
+Worker: TypeAlias = "Callable[[Job], Any] | Performer | type[Performer] | Mapping[str, Worker]"
+"""A callable that takes the job, an object with `perform`, or one of these for each kind."""

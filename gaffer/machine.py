@@ -1,0 +1,213 @@
+"""The state machine: pure functions from a job, what happened and an instant to the next job.
+
+No clock, no chance, no storage: what these need is handed in. Every function returns a job whose
+revision is one more, except `create`, whose job is at revision 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+from gaffer import codec
+from gaffer.conf import PruneConf, QueueConf
+from gaffer.errors import InvalidTransition
+from gaffer.job import (
+    JSON,
+    Backoff,
+    Cancel,
+    Complete,
+    Exponential,
+    Fail,
+    Job,
+    JobError,
+    JobState,
+    Outcome,
+    evolve,
+)
+
+__all__ = [
+    "ALLOWED",
+    "MAX_ERRORS",
+    "MAX_HOPS",
+    "Cutoffs",
+    "cancel",
+    "claim",
+    "create",
+    "cutoffs",
+    "forwarded",
+    "forwarded_id",
+    "noted",
+    "release",
+    "settle",
+    "template",
+]
+
+ALLOWED: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
+    {
+        JobState.AVAILABLE: frozenset({JobState.EXECUTING, JobState.CANCELLED}),
+        JobState.EXECUTING: frozenset(
+            {JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.AVAILABLE}
+        ),
+        JobState.COMPLETED: frozenset(),
+        JobState.FAILED: frozenset(),
+        JobState.CANCELLED: frozenset(),
+    }
+)
+"""From each state to the states that may follow it."""
+
+MAX_ERRORS = 10
+MAX_HOPS = 16
+"""How often a job may be forwarded; a cycle of queues ends here."""
+
+Cutoffs: TypeAlias = Mapping[JobState, datetime | Literal["all"]]
+"""For each state to prune: the instant before which its jobs were entered, or ``"all"``."""
+
+_ZERO_ID = UUID(int=0)
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def template(conf: QueueConf) -> Job:
+    """Return what all new jobs of a queue are made from: its defaults, without a payload."""
+    return Job(
+        id=_ZERO_ID,
+        queue=conf.name,
+        payload_json="null",
+        max_attempts=conf.max_attempts,
+        priority=conf.priority,
+        timeout=conf.timeout,
+        backoff=conf.backoff,
+        shutdown_timeout=conf.shutdown_timeout,
+        created_at=_EPOCH,
+    )
+
+
+def create(template: Job, payload_json: str, *, id: UUID, now: datetime, **options: Any) -> Job:
+    """Return a new job: *template* with checked *options*. ``delay`` counts from *now*."""
+    delay = options.pop("delay", None)
+    if delay is not None:
+        options["scheduled_at"] = _after(now, delay)
+    return evolve(template, id=id, payload_json=payload_json, created_at=now, **options)
+
+
+def claim(job: Job, *, now: datetime) -> Job:
+    """Return *job* as executing since *now*; what `Driver.job_claim` means."""
+    _require(job, JobState.EXECUTING)
+    return evolve(job, state=JobState.EXECUTING, revision=job.revision + 1, attempted_at=now)
+
+
+def settle(job: Job, outcome: Outcome, *, now: datetime, roll: float = 0.5) -> Job:
+    """Return executing *job* as *outcome* leaves it. *roll*, in [0, 1), is the backoff's chance."""
+    match outcome:
+        case Complete(result):
+            return _enter(
+                job,
+                JobState.COMPLETED,
+                attempt=job.attempt + 1,
+                completed_at=now,
+                result_json=codec.encode_result(result),
+            )
+        case Fail(reason):
+            return _fail(job, reason, now, roll)
+        case Cancel(reason):
+            return _enter(
+                job,
+                JobState.CANCELLED,
+                cancelled_at=now,
+                result_json=codec.encode_result(codec.storable(reason)),
+            )
+    at = outcome.at if outcome.at is not None else _after(now, outcome.delay or 0.0)
+    return _enter(job, JobState.AVAILABLE, scheduled_at=at)
+
+
+def _fail(job: Job, reason: JSON, now: datetime, roll: float) -> Job:
+    attempt = job.attempt + 1
+    errors = _with_error(job, JobError(attempt, codec.storable(reason), now))
+    if attempt >= job.max_attempts:
+        return _enter(job, JobState.FAILED, attempt=attempt, errors=errors, failed_at=now)
+    again = _after(now, _delay(job.backoff, attempt, roll))
+    return _enter(job, JobState.AVAILABLE, attempt=attempt, errors=errors, scheduled_at=again)
+
+
+def _with_error(job: Job, error: JobError) -> tuple[JobError, ...]:
+    errors = (error, *job.errors)
+    if len(errors) > MAX_ERRORS:
+        # The first failure often tells the most: keep it, and the last nine.
+        errors = (*errors[: MAX_ERRORS - 1], errors[-1])
+    return errors
+
+
+def _delay(backoff: Backoff, failures: int, roll: float) -> float:
+    if not isinstance(backoff, Exponential):
+        return backoff[min(failures, len(backoff)) - 1]
+    try:
+        delay = backoff.base * backoff.factor ** (failures - 1)
+    except OverflowError:
+        delay = backoff.maximum
+    return min(delay, backoff.maximum) * (1 + backoff.jitter * (2 * roll - 1))
+
+
+def _after(now: datetime, delay: float | timedelta) -> datetime:
+    return now + (delay if isinstance(delay, timedelta) else timedelta(seconds=delay))
+
+
+def release(job: Job) -> Job:
+    """Return executing *job* as available again; the attempt does not count."""
+    return _enter(job, JobState.AVAILABLE)
+
+
+def cancel(job: Job, *, now: datetime) -> Job:
+    """Return *job* as cancelled by a user; `InvalidTransition` unless it is available."""
+    if job.state is not JobState.AVAILABLE:
+        raise InvalidTransition(job.id, job.state, JobState.CANCELLED)
+    return _enter(job, JobState.CANCELLED, cancelled_at=now)
+
+
+def _enter(job: Job, state: JobState, **changes: Any) -> Job:
+    _require(job, state)
+    return evolve(job, state=state, revision=job.revision + 1, **changes)
+
+
+def _require(job: Job, to: JobState) -> None:
+    if to not in ALLOWED[job.state]:
+        raise InvalidTransition(job.id, job.state, to)
+
+
+def noted(job: Job, note: str, *, now: datetime) -> Job:
+    """Return *job* at the same revision with one more error: what went wrong beside the attempt."""
+    return evolve(job, errors=_with_error(job, JobError(job.attempt, note, now)))
+
+
+def forwarded(job: Job) -> JSON:
+    """Return what the job in a forward's target carries: the ended *job* in plain values."""
+    return {
+        "id": str(job.id),
+        "queue": job.queue,
+        "kind": job.kind,
+        "payload": codec.decode(job.payload_json),
+        "state": job.state.value,
+        "attempt": job.attempt,
+        "result": None if job.result_json is None else codec.decode(job.result_json),
+        "errors": [
+            {"attempt": e.attempt, "error": e.error, "at": e.at.isoformat()} for e in job.errors
+        ],
+        "at": job.entered_at.isoformat(),
+    }
+
+
+def forwarded_id(job: Job, target: str) -> UUID:
+    """Return the id of the job that ended *job* becomes in *target*: the same at every try."""
+    return uuid5(NAMESPACE_OID, f"gaffer:{job.id}:{job.revision}:{target}")
+
+
+def cutoffs(prune: PruneConf, *, now: datetime) -> Cutoffs:
+    """Return what is old enough to be pruned at *now*; states never pruned are left out."""
+    ages = {state: prune.age(state) for state in JobState}
+    return {
+        state: "all" if age == 0 else now - timedelta(seconds=age)
+        for state, age in ages.items()
+        if age is not None
+    }
