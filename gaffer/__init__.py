@@ -1,1 +1,200 @@
-"""A job queue for ordinary, synchronous, threaded Python programs."""
+"""A job queue for ordinary, synchronous, threaded Python programs.
+
+    import gaffer
+
+    def greet(job: gaffer.Job) -> None:
+        print(f"Hello, {job.payload['name']}!")
+
+    gaffer.ensure_queue("greetings", worker=greet)
+    gaffer.insert("greetings", {"name": "world"})
+    gaffer.flush("greetings")
+
+The functions here are the methods of one default `Gaffer`. Importing starts nothing: no thread, no
+connection, no search for drivers.
+"""
+
+from gaffer.conf import NewJob, PruneConf, QueueConf
+from gaffer.errors import (
+    AlreadyActive,
+    AlreadyPaused,
+    Conflict,
+    DrainTimeout,
+    DriverError,
+    DriverUnavailable,
+    FlushTimeout,
+    GafferError,
+    InvalidDriver,
+    InvalidJob,
+    InvalidPayload,
+    InvalidQueueConf,
+    InvalidTransition,
+    JobTimeout,
+    MigrationMismatch,
+    QueueExists,
+    QueueHasJobs,
+    Stopped,
+    UnknownDriver,
+    UnknownJob,
+    UnknownQueue,
+)
+from gaffer.events import (
+    Actor,
+    Event,
+    Hook,
+    JobCancelled,
+    JobCompleted,
+    JobDeleted,
+    JobFailed,
+    JobInserted,
+    JobLate,
+    JobRescued,
+    JobScheduled,
+    JobsClaimed,
+    QueueCreated,
+    QueueDeleted,
+    QueuePaused,
+    QueueResumed,
+    QueueStuck,
+    QueueUpdated,
+    RunnerFailed,
+)
+from gaffer.execution import Attempt, current
+from gaffer.hand import ClaimedJob, Claiming
+from gaffer.info import QueueInfo, WorkersInfo
+from gaffer.instance import Gaffer
+from gaffer.job import (
+    JSON,
+    Cancel,
+    Complete,
+    Exponential,
+    Fail,
+    Job,
+    JobError,
+    JobState,
+    Outcome,
+    Schedule,
+    StateStats,
+    Worker,
+)
+from gaffer.queue import Queue
+
+default = Gaffer()
+"""The `Gaffer` whose methods are the functions of this module."""
+
+create_queue = default.create_queue
+ensure_queue = default.ensure_queue
+update_queue = default.update_queue
+get_queue = default.get_queue
+list_queues = default.list_queues
+delete_queue = default.delete_queue
+orphaned_queues = default.orphaned_queues
+insert = default.insert
+insert_many = default.insert_many
+get = default.get
+list = default.list
+cancel = default.cancel
+delete = default.delete
+prune = default.prune
+claim = default.claim
+pause = default.pause
+resume = default.resume
+drain = default.drain
+flush = default.flush
+poll = default.poll
+info = default.info
+stats = default.stats
+start = default.start
+stop = default.stop
+configure = default.configure
+
+__all__ = [
+    "JSON",
+    "Actor",
+    "AlreadyActive",
+    "AlreadyPaused",
+    "Attempt",
+    "Cancel",
+    "ClaimedJob",
+    "Claiming",
+    "Complete",
+    "Conflict",
+    "DrainTimeout",
+    "DriverError",
+    "DriverUnavailable",
+    "Event",
+    "Exponential",
+    "Fail",
+    "FlushTimeout",
+    "Gaffer",
+    "GafferError",
+    "Hook",
+    "InvalidDriver",
+    "InvalidJob",
+    "InvalidPayload",
+    "InvalidQueueConf",
+    "InvalidTransition",
+    "Job",
+    "JobCancelled",
+    "JobCompleted",
+    "JobDeleted",
+    "JobError",
+    "JobFailed",
+    "JobInserted",
+    "JobLate",
+    "JobRescued",
+    "JobScheduled",
+    "JobState",
+    "JobTimeout",
+    "JobsClaimed",
+    "MigrationMismatch",
+    "NewJob",
+    "Outcome",
+    "PruneConf",
+    "Queue",
+    "QueueConf",
+    "QueueCreated",
+    "QueueDeleted",
+    "QueueExists",
+    "QueueHasJobs",
+    "QueueInfo",
+    "QueuePaused",
+    "QueueResumed",
+    "QueueStuck",
+    "QueueUpdated",
+    "RunnerFailed",
+    "Schedule",
+    "StateStats",
+    "Stopped",
+    "UnknownDriver",
+    "UnknownJob",
+    "UnknownQueue",
+    "Worker",
+    "WorkersInfo",
+    "cancel",
+    "claim",
+    "configure",
+    "create_queue",
+    "current",
+    "default",
+    "delete",
+    "delete_queue",
+    "drain",
+    "ensure_queue",
+    "flush",
+    "get",
+    "get_queue",
+    "info",
+    "insert",
+    "insert_many",
+    "list",
+    "list_queues",
+    "orphaned_queues",
+    "pause",
+    "poll",
+    "prune",
+    "resume",
+    "start",
+    "stats",
+    "stop",
+    "update_queue",
+]

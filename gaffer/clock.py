@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "unix_ns"]
+__all__ = ["Clock", "SystemClock", "monotonic", "unix_ns"]
 
 
 class Clock(Protocol):
@@ -37,4 +37,5 @@ class SystemClock:
         return time.monotonic()
 
 
+monotonic = time.monotonic
 unix_ns = time.time_ns

@@ -36,6 +36,7 @@ __all__ = [
     "changed",
     "check_job",
     "check_name",
+    "check_option",
     "check_worker",
     "configured",
 ]
@@ -213,6 +214,11 @@ def check_job(options: Mapping[str, Any]) -> dict[str, Any]:
             "scheduled_at and delay: give one of the two", keys=["scheduled_at", "delay"]
         )
     return _checked(given, _JOB_CHECKS, InvalidJob)
+
+
+def check_option(name: str, value: Any, check: Check) -> Any:
+    """Return *value* checked, `None` as it is; raise `InvalidQueueConf` naming the option."""
+    return None if value is None else _checked({name: value}, {name: check}, InvalidQueueConf)[name]
 
 
 def check_name(

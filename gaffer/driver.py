@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from gaffer.clock import Clock, SystemClock
@@ -90,6 +90,14 @@ class Driver(ABC):
     microsecond. What a driver hands out from `job_get`, `job_list` and `job_claim` shares nothing
     that can be changed with what it keeps.
     """
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """Make a driver from *url*, whose scheme (up to a ``+``) is the driver's name.
+
+        Raise `DriverError` if it cannot be understood. A driver that takes no URL leaves this out.
+        """
+        raise DriverError(f"{url!r}: {cls.__name__} takes no URL")
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -215,10 +223,10 @@ class Driver(ABC):
         """Forget a node. What it still executes can be rescued at once."""
 
     @abstractmethod
-    def job_orphans(self, queue: str, lease: float) -> list[Job]:
+    def job_orphans(self, queue: str | None, lease: float) -> list[Job]:
         """Return the executing jobs of *queue* whose node has not beaten for *lease* seconds.
 
-        Or never has, or has left. By (created_at, id). Changes nothing.
+        Or never has, or has left. `None`: of all queues. By (created_at, id). Changes nothing.
         """
 
     # -- waking ----------------------------------------------------------------------------------

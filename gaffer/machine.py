@@ -14,7 +14,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from gaffer import codec
 from gaffer.conf import PruneConf, QueueConf
-from gaffer.errors import InvalidTransition
+from gaffer.errors import InvalidPayload, InvalidTransition
 from gaffer.job import (
     JSON,
     Backoff,
@@ -40,6 +40,7 @@ __all__ = [
     "cutoffs",
     "forwarded",
     "forwarded_id",
+    "forwarded_json",
     "noted",
     "release",
     "settle",
@@ -196,6 +197,21 @@ def forwarded(job: Job) -> JSON:
         ],
         "at": job.entered_at.isoformat(),
     }
+
+
+def forwarded_json(job: Job, *, limit: int = codec.MAX_BYTES) -> str:
+    """Return `forwarded` as JSON text of at most *limit* bytes, or as near to it as fits.
+
+    A payload that would make it too large or too deep is replaced by a mapping that says so, with
+    the id to find the original by; then the errors too.
+    """
+    value = forwarded(job)
+    for key in ("payload", "result", "errors"):
+        try:
+            return codec.encode(value, limit=limit)
+        except InvalidPayload as error:
+            value[key] = {"gaffer:error": "omitted", "reason": codec.text(error, 500)}
+    return codec.encode(value, limit=max(limit, codec.MAX_BYTES))
 
 
 def forwarded_id(job: Job, target: str) -> UUID:

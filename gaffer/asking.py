@@ -1,0 +1,62 @@
+"""A call that one thread makes in the turn of another, and waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+from gaffer.clock import monotonic
+from gaffer.errors import DriverUnavailable, Stopped
+
+__all__ = ["Asking"]
+
+T = TypeVar("T")
+
+_GLANCE = 0.1
+"""Seconds between looks whether the other thread still lives."""
+
+
+class Asking(Generic[T]):
+    """A message that carries a call. Either it is answered, or whoever asked has given up."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        self._call = call
+        self._answers: SimpleQueue[tuple[T, None] | tuple[None, BaseException]] = SimpleQueue()
+        self._open = [True]
+
+    def __call__(self) -> None:
+        """Make the call, unless nobody waits for it any more."""
+        if not self._take():
+            return
+        try:
+            self._answers.put((self._call(), None))
+        except BaseException as error:
+            self._answers.put((None, error))
+
+    def _take(self) -> bool:
+        try:
+            return self._open.pop()
+        except IndexError:
+            return False
+
+    def answer(self, timeout: float, alive: Callable[[], bool]) -> T:
+        """Return what the call returned, or raise what it raised.
+
+        Raise `DriverUnavailable` if its turn does not come within *timeout* seconds, `Stopped` if
+        the other thread is not *alive* any more.
+        """
+        deadline = monotonic() + timeout
+        while True:
+            try:
+                value, error = self._answers.get(timeout=_GLANCE)
+            except Empty:
+                late, dead = monotonic() >= deadline, not alive()
+                if (late or dead) and self._take():
+                    raise (Stopped if dead else DriverUnavailable)(
+                        "the queue has stopped" if dead else f"no turn within {timeout:g} s"
+                    ) from None
+                continue
+            if error is not None:
+                raise error
+            return value  # type: ignore[return-value]

@@ -1,0 +1,70 @@
+"""The threads that run a queue's jobs.
+
+Guarantees:
+
+- a thread is started only when there is more to run than threads that could;
+- a thread whose attempt was ended by the watchdog never runs another job;
+- idle threads wait without polling, and end when the crew is dismissed.
+
+Assumption: one thread at a time, the runner, calls the methods.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from itertools import count
+from queue import SimpleQueue
+
+from gaffer.errors import JobTimeout
+from gaffer.execution import Execution
+
+__all__ = ["Crew"]
+
+
+class Crew:
+    """Runs executions on threads called ``gaffer:<queue>:worker-<n>``, as many as are needed."""
+
+    def __init__(self, queue: str) -> None:
+        self._name = f"gaffer:{queue}:worker"
+        self._numbers = count(1)
+        self._todo: SimpleQueue[Execution | None] = SimpleQueue()
+        self._hands = 0  # threads that are idle or run a job that may still end in time
+
+    def hire(self, number: int) -> int:
+        """See to it that *number* jobs can run at once; return how many cannot."""
+        while self._hands < number:
+            name = f"{self._name}-{next(self._numbers)}"
+            try:
+                threading.Thread(target=self._work, name=name, daemon=True).start()
+            except RuntimeError:  # the system gives no more threads
+                break
+            self._hands += 1
+        return max(0, number - self._hands)
+
+    def run(self, executions: Iterable[Execution]) -> None:
+        """Run *executions*, which there are threads for."""
+        for execution in executions:
+            self._todo.put(execution)
+
+    def lose(self) -> None:
+        """Note that a thread was abandoned."""
+        self._hands -= 1
+
+    def trim(self, number: int) -> None:
+        """Let idle threads go until *number* are left; the caller knows that so many are idle."""
+        while self._hands > number:
+            self._todo.put(None)
+            self._hands -= 1
+
+    def _work(self) -> None:
+        process = os.getpid()
+        try:
+            while (execution := self._todo.get()) is not None:
+                # A job that forked has two of these threads: the child's ends here.
+                if not execution.run() or os.getpid() != process:
+                    return
+                del execution  # or an idle thread would keep the job alive
+        except JobTimeout:
+            pass  # one that came a second late; this thread was abandoned long ago

@@ -1,0 +1,101 @@
+"""Jobs claimed by hand: a block of code instead of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any
+
+from gaffer.errors import Conflict, GafferError
+from gaffer.events import JobLate
+from gaffer.execution import outcome_of
+from gaffer.failures import failure
+from gaffer.job import JSON, Cancel, Complete, Fail, Job, Outcome, Schedule
+from gaffer.ledger import Ledger
+
+__all__ = ["ClaimedJob", "Claiming"]
+
+
+class ClaimedJob:
+    """A job that the caller has claimed and settles, once.
+
+    Has all attributes of its `job`. A job that was taken away in the meantime (deleted, or rescued
+    because this process was silent) raises `Conflict` when it is settled.
+    """
+
+    def __init__(self, job: Job, ledger: Ledger) -> None:
+        self.job = job
+        self.settled = False
+        self._ledger = ledger
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.job, name)
+
+    def complete(self, result: JSON = None) -> Job:
+        """Complete the job; return it as stored."""
+        return self._settle(Complete(result))
+
+    def fail(self, reason: JSON = None) -> Job:
+        """Fail the attempt: the job is retried, or failed after the last attempt."""
+        return self._settle(Fail(reason))
+
+    def cancel(self, reason: JSON = None) -> Job:
+        """Cancel the job for good."""
+        return self._settle(Cancel(reason))
+
+    def schedule(
+        self, at: datetime | None = None, *, delay: float | timedelta | None = None
+    ) -> Job:
+        """Put the job back, to be claimed at an aware instant or after a delay in seconds."""
+        return self._settle(Schedule(at=at, delay=delay))
+
+    def _settle(self, outcome: Outcome) -> Job:
+        if self.settled:
+            raise GafferError(f"job {self.job.id} is settled already")
+        step = self._ledger.settling(self.job, outcome_of(outcome), "worker")
+        writing = self._ledger.write([step])
+        writing.raise_if_stuck()
+        self.settled = True
+        if writing.late:
+            self._ledger.emit(JobLate(actor="worker", job=self.job))
+            raise Conflict([self.job.id])
+        return step.after
+
+
+class Claiming:
+    """A ``with`` block around one claimed job, or `None` if there was none to claim.
+
+    At the end of the block the job completes, or fails with the exception that ended the block,
+    unless it was settled inside.
+    """
+
+    def __init__(
+        self, claim: Callable[[], Job | None], ledger: Ledger, settled: Callable[[Job], None]
+    ) -> None:
+        self._claim = claim
+        self._ledger = ledger
+        self._settled = settled
+        self._claimed: ClaimedJob | None = None
+
+    def __enter__(self) -> ClaimedJob | None:
+        job = self._claim()
+        if job is not None:
+            self._claimed = ClaimedJob(job, self._ledger)
+        return self._claimed
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        claimed = self._claimed
+        if claimed is None:
+            return
+        if not claimed.settled:
+            if error is None:
+                claimed.complete()
+            else:
+                claimed.fail(failure(error))
+        self._settled(claimed.job)

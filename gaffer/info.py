@@ -1,0 +1,34 @@
+"""What a queue looks like from here and now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["QueueInfo", "WorkersInfo"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkersInfo:
+    """The workers of a queue.
+
+    *active*: jobs that run in this process; *abandoned*: threads here that outlive their job's
+    timeout; *max_local*, *max_global*: the limits, `None` for none.
+    """
+
+    active: int
+    abandoned: int
+    max_local: int | None
+    max_global: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueInfo:
+    """The state of a queue.
+
+    *status* is ``"paused"`` while it is paused everywhere or drained here, ``"stuck"`` while it
+    claims nothing because too many threads were abandoned here, else ``"active"``.
+    """
+
+    status: Literal["active", "paused", "stuck"]
+    workers: WorkersInfo

@@ -1,0 +1,264 @@
+"""One queue's reads and writes: configuration, driver and hooks put together. No thread, no lock.
+
+Here, and nowhere else, the state machine is asked, the clock read, and a job's events emitted. A
+write that storage does not confirm may be repeated: see `gaffer.step`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from random import random
+from typing import Any
+from uuid import UUID
+
+from gaffer import codec, machine
+from gaffer.conf import NewJob, QueueConf, check_job
+from gaffer.driver import Claim, Driver
+from gaffer.errors import InvalidJob, UnknownJob
+from gaffer.events import Actor, Event, Hook, JobDeleted, JobInserted, JobRescued, JobsClaimed, emit
+from gaffer.failures import lost
+from gaffer.ids import job_id
+from gaffer.job import Fail, Job, JobFilter, JobState, Outcome, StateStats
+from gaffer.step import Step
+from gaffer.writing import Writing, insert_surely
+
+__all__ = ["Ledger"]
+
+_log = logging.getLogger("gaffer.ledger")
+
+_BATCH = 1000
+_UNFINISHED = frozenset({JobState.AVAILABLE, JobState.EXECUTING})
+
+
+class Ledger:
+    """The jobs of one queue, for one process.
+
+    *hooks* gives the global hooks; *ledger_of* finds the ledger of a queue to forward to, or raises
+    `UnknownQueue`; payloads may take *max_bytes*.
+    """
+
+    def __init__(
+        self,
+        conf: QueueConf,
+        *,
+        hooks: Callable[[], tuple[Hook, ...]],
+        ledger_of: Callable[[str], Ledger],
+        max_bytes: int = codec.MAX_BYTES,
+    ) -> None:
+        self._global_hooks = hooks
+        self._ledger_of = ledger_of
+        self._max_bytes = max_bytes
+        self.writings = 0  # how often a step was written here: tells the pruner that there is work
+        self.configure(conf)
+
+    def configure(self, conf: QueueConf) -> None:
+        """Replace the configuration as a whole."""
+        self.conf = conf
+        self.driver: Driver = conf.driver
+        self._template = machine.template(conf)
+
+    def emit(self, event: Event) -> None:
+        """Call the hooks with *event*: the global ones, then the queue's."""
+        emit((*self._global_hooks(), *self.conf.hooks), event)
+
+    @property
+    def _heard(self) -> bool:
+        # Events are not even made when nobody listens.
+        return bool(self.conf.hooks) or bool(self._global_hooks())
+
+    # -- inserting ---------------------------------------------------------------------------------
+
+    def insert(self, payload: Any, options: Mapping[str, Any], connection: Any = None) -> Job:
+        """Insert one job."""
+        checked = check_job(options) if options else {}
+        [job] = self._insert([self._new(payload, checked)], connection)
+        return job
+
+    def insert_many(
+        self, payloads: Iterable[Any], options: Mapping[str, Any], connection: Any = None
+    ) -> list[Job]:
+        """Insert jobs: a sequence in one write, an iterator in batches of 1,000."""
+        if options.get("id") is not None:
+            raise InvalidJob("id: one for many; use NewJob(payload, id=...)", keys=["id"])
+        if isinstance(payloads, str | bytes | Mapping) or not isinstance(payloads, Iterable):
+            raise InvalidJob(
+                "insert_many takes a list or an iterator of payloads", keys=["payloads"]
+            )
+        checked = check_job(options)
+        jobs: list[Job] = []
+        for batch in _batches(payloads):
+            made = [self._new(payload, checked) for payload in batch]
+            jobs += self._insert(made, connection)
+        return jobs
+
+    def _new(self, payload: Any, options: Mapping[str, Any]) -> Job:
+        if isinstance(payload, NewJob):
+            options = {**options, **check_job(payload.options())}
+            payload = payload.payload
+        elif isinstance(payload, Job):
+            raise InvalidJob("a Job is no payload; insert NewJob(job.payload, kind=job.kind, ...)")
+        options = dict(options)
+        return machine.create(
+            self._template,
+            codec.encode(payload, limit=self._max_bytes),
+            id=options.pop("id", None) or job_id(),
+            now=self.driver.now(),
+            **options,
+        )
+
+    def _insert(self, jobs: list[Job], connection: Any) -> list[Job]:
+        if connection is not None:
+            self.driver.job_write(jobs, connection)
+        elif jobs:
+            insert_surely(self.driver, jobs)
+        self.announce(jobs, "user")
+        return jobs
+
+    def announce(self, jobs: Iterable[Job], actor: Actor) -> None:
+        """Tell the hooks of inserted jobs."""
+        if self._heard:
+            for job in jobs:
+                self.emit(JobInserted(actor=actor, job=job))
+
+    def forwarded(self, job: Job) -> Job:
+        """Return the job of this queue that ended *job* of another becomes."""
+        return machine.create(
+            self._template,
+            machine.forwarded_json(job, limit=self._max_bytes),
+            id=machine.forwarded_id(job, self.conf.name),
+            now=self.driver.now(),
+            kind=job.kind,
+            hops=job.hops + 1,
+        )
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def get(self, id: UUID) -> Job:
+        """Return a job of this queue, or raise `UnknownJob`."""
+        job = self.driver.job_get(id)
+        if job is None or job.queue != self.conf.name:
+            raise UnknownJob(self.conf.name, id)
+        return job
+
+    def stats(self) -> Mapping[JobState, StateStats]:
+        """Return count, oldest and newest of each state."""
+        return self.driver.job_stats(self.conf.name)
+
+    def unfinished(self) -> bool:
+        """Return whether any job is available (scheduled ones too) or executing, in any process."""
+        return bool(
+            self.driver.job_list(JobFilter(queue=self.conf.name, states=_UNFINISHED, limit=1))
+        )
+
+    def held(self, node: str) -> list[Job]:
+        """Return the jobs that storage believes *node* to execute."""
+        return self.driver.job_list(
+            JobFilter(queue=self.conf.name, states=frozenset({JobState.EXECUTING}), node=node)
+        )
+
+    # -- changing ----------------------------------------------------------------------------------
+
+    def claim(self, limit: int | None, node: str, *, even_paused: bool = False) -> list[Job]:
+        """Claim up to *limit* jobs for *node*."""
+        jobs = self.driver.job_claim(
+            Claim(
+                queue=self.conf.name,
+                limit=limit,
+                global_max_workers=self.conf.global_max_workers,
+                node=node,
+                now=self.driver.now(),
+                even_paused=even_paused,
+            )
+        )
+        if jobs and self._heard:
+            self.emit(JobsClaimed(actor="runner", queue=self.conf.name, jobs=tuple(jobs)))
+        return jobs
+
+    def settling(self, job: Job, outcome: Outcome, actor: Actor) -> Step:
+        """Return the step of executing *job* that *outcome* means."""
+        now = self.driver.now()
+        return self._step(job, machine.settle(job, outcome, now=now, roll=random()), actor)
+
+    def releasing(self, job: Job) -> Step:
+        """Return the step of executing *job* back to available, at no cost."""
+        return self._step(job, machine.release(job), "runner")
+
+    def _step(self, before: Job, after: Job, actor: Actor) -> Step:
+        target = self.conf.forward.get(after.state) if after.state.terminal else None
+        if target is not None and before.hops >= machine.MAX_HOPS:
+            _log.error("job %s: not forwarded to %r after %d hops", after.id, target, before.hops)
+            note = f"not forwarded to {target!r}: forwarded {before.hops} times already"
+            after, target = machine.noted(after, note, now=self.driver.now()), None
+        return Step(before, after, actor, target)
+
+    def write(self, steps: Sequence[Step]) -> Writing:
+        """Write *steps*, as many as can be, and tell the hooks; see `Writing`.
+
+        Raise `DriverUnavailable` if storage does not answer; the same steps may be written again.
+        """
+        writing = Writing(self.driver, steps, self._ledger_of)
+        writing.run()
+        self.writings += 1
+        if self._heard or any(step.forwarding for step in writing.written):
+            for step in writing.written:
+                self._told(step)
+        return writing
+
+    def _told(self, step: Step) -> None:
+        if step.rescued:
+            self.emit(JobRescued(actor=step.actor, job=step.after))
+        self.emit(step.event())
+        if step.forwarding is not None:
+            step.forwarding.announce(step.forwarding.job, step.actor)
+
+    def cancel(self, id: UUID) -> Job:
+        """Cancel an available job; raise `InvalidTransition` or `UnknownJob`."""
+        while True:
+            job = self.get(id)
+            after = machine.cancel(job, now=self.driver.now())
+            writing = self.write([self._step(job, after, "user")])
+            if writing.written:
+                return writing.written[0].after
+            writing.raise_if_stuck()
+            # Somebody was quicker: look again.
+
+    def delete(self, id: UUID) -> None:
+        """Delete a job in whatever state; raise `UnknownJob`."""
+        self.get(id)
+        if not self.driver.job_delete(id):
+            raise UnknownJob(self.conf.name, id)
+        self._deleted([id], "user")
+
+    def prune(self, actor: Actor) -> list[UUID]:
+        """Delete what is old enough, in batches; return the ids."""
+        cutoffs = machine.cutoffs(self.conf.prune, now=self.driver.now())
+        pruned: list[UUID] = []
+        while cutoffs:
+            ids = self.driver.job_prune(self.conf.name, cutoffs, _BATCH)
+            self._deleted(ids, actor)
+            pruned += ids
+            if len(ids) < _BATCH:
+                break
+        return pruned
+
+    def _deleted(self, ids: Iterable[UUID], actor: Actor) -> None:
+        if self._heard:
+            for id in ids:
+                self.emit(JobDeleted(actor=actor, queue=self.conf.name, job_id=id))
+
+    def rescue(self, orphans: Iterable[Job], lease: float) -> None:
+        """Settle the jobs of silent nodes as failed attempts."""
+        steps = [self.settling(job, Fail(lost(lease)), "runner") for job in orphans]
+        for step in steps:
+            step.rescued = True
+        self.write(steps)
+
+
+def _batches(payloads: Iterable[Any]) -> Iterator[Sequence[Any]]:
+    if isinstance(payloads, Iterator):
+        while batch := list(islice(payloads, _BATCH)):
+            yield batch
+    else:
+        yield list(payloads)

@@ -1,0 +1,85 @@
+"""What has ended in a queue and is not written yet. Nothing leaves it but by being written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from uuid import UUID
+
+from gaffer.errors import DriverUnavailable, UnknownQueue
+from gaffer.events import JobLate
+from gaffer.execution import Execution
+from gaffer.failures import timed_out
+from gaffer.job import Fail, Job
+from gaffer.ledger import Ledger
+from gaffer.step import Step
+
+__all__ = ["Outbox"]
+
+_log = logging.getLogger("gaffer.outbox")
+
+
+class Outbox:
+    """Steps of one queue on their way to storage. Only the runner uses it, in its turn.
+
+    *settled* is called with the ids of jobs whose step was written, or came too late.
+    """
+
+    def __init__(self, ledger: Ledger, settled: Callable[[Sequence[UUID]], None]) -> None:
+        self._ledger = ledger
+        self._settled = settled
+        self._steps: list[Step] = []
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def ids(self) -> list[UUID]:
+        """Return the ids of the jobs whose step is not written."""
+        return [step.before.id for step in list(self._steps)]
+
+    def ended(self, execution: Execution) -> None:
+        """Take in an execution that has ended."""
+        self._steps.append(self._step(execution))
+
+    def released(self, jobs: Iterable[Job]) -> None:
+        """Take in jobs that go back to available at no cost."""
+        self._steps += [self._ledger.releasing(job) for job in jobs]
+
+    def _step(self, execution: Execution) -> Step:
+        job = execution.job
+        if execution.why == "shutdown":
+            _log.warning("job %s did not end in time for the shutdown; it is released", job.id)
+            return self._ledger.releasing(job)
+        if execution.why == "timeout":
+            _log.warning("job %s timed out after %g s", job.id, job.timeout)
+            stack = execution.stack.format() if execution.stack is not None else []
+            return self._ledger.settling(job, Fail(timed_out(job.timeout, stack)), "runner")
+        assert execution.outcome is not None
+        return self._ledger.settling(job, execution.outcome, "worker")
+
+    def write(self) -> Exception | None:
+        """Write all there is; return what went wrong, if something has to be tried again.
+
+        If the batch as a whole is refused by an error of the driver, each step is tried alone, so
+        that one that cannot be stored does not hold up the others.
+        """
+        steps, self._steps = self._steps, []  # a hook may come back here
+        error = self._write(steps)
+        if error is None or len(steps) == 1 or isinstance(error, DriverUnavailable | UnknownQueue):
+            return error
+        steps, self._steps = self._steps, []
+        errors = [self._write([step]) for step in steps]
+        return next((error for error in errors if error is not None), None)
+
+    def _write(self, steps: list[Step]) -> Exception | None:
+        try:
+            writing = self._ledger.write(steps)
+        except Exception as error:
+            self._steps += steps
+            return error
+        for step in writing.late:
+            _log.info("the result of job %s came too late and is dropped", step.before.id)
+            self._ledger.emit(JobLate(actor=step.actor, job=step.before))
+        self._steps += [step for step, _ in writing.stuck]
+        self._settled([step.before.id for step in (*writing.written, *writing.late)])
+        return writing.stuck[0][1] if writing.stuck else None

@@ -1,0 +1,270 @@
+"""The queues of one process, from their declaration to the process's fork or exit.
+
+States: open (at first, and after `start`), stopping, stopped. The lock `_admin` guards the table of
+queues; it is held while a driver opens or a queue is registered, never while a hook runs.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+from weakref import WeakSet
+
+from gaffer import checks, codec, logs
+from gaffer.clock import Clock, SystemClock
+from gaffer.conf import Duration, check_option
+from gaffer.driver import Driver
+from gaffer.drivers import Drivers
+from gaffer.errors import Stopped, UnknownQueue
+from gaffer.events import Hook
+from gaffer.execution import running
+from gaffer.heartbeat import Heartbeat
+from gaffer.job import Job
+from gaffer.ledger import Ledger
+from gaffer.service import in_service
+from gaffer.supervisor import SETTLE_FOR, Shared, Supervisor
+from gaffer.watchdog import Watchdog
+
+__all__ = ["Process"]
+
+_SPARE = 4.0
+"""Seconds of a bounded stop beyond `SETTLE_FOR`: for the storage to answer, threads to end."""
+
+
+class Process:
+    """What a `Gaffer` is underneath; its docstring says what the arguments mean."""
+
+    def __init__(
+        self,
+        driver: Driver | str | None = None,
+        *,
+        hooks: Sequence[Hook] = (),
+        work: bool = True,
+        name: str | None = None,
+        beat_interval: Duration = 5.0,
+        lease: Duration = 20.0,
+        max_payload: int = codec.MAX_BYTES,
+        clock: Clock | None = None,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._drivers = Drivers(driver, self._pulse)
+        self._hooks: tuple[Hook, ...] = ()
+        self._name: str | None = None
+        self._work = True
+        self._beat_interval = 5.0
+        self._lease = 20.0
+        self._max_payload = codec.MAX_BYTES
+        self._open()
+        self.configure(
+            hooks=hooks,
+            work=work,
+            name=name,
+            beat_interval=beat_interval,
+            lease=lease,
+            max_payload=max_payload,
+        )
+        _processes.add(self)
+
+    def _open(self) -> None:
+        """Make what belongs to one life of one process; start nothing."""
+        self._admin = threading.RLock()
+        self._queues: dict[str, Supervisor] = {}
+        self._watchdog = Watchdog(self._clock)
+        self._node = f"{self._name or socket.gethostname()}-{os.getpid()}-{uuid4().hex[:12]}"
+        self._stopping = False
+        self._stopped = threading.Event()
+
+    def configure(
+        self,
+        *,
+        driver: Driver | str | None = None,
+        hooks: Sequence[Hook] | None = None,
+        work: bool | None = None,
+        name: str | None = None,
+        beat_interval: Duration | None = None,
+        lease: Duration | None = None,
+        max_payload: int | None = None,
+    ) -> None:
+        """Change settings; what is `None` stays as it is.
+
+        - *driver*: the default for queues that are declared from now on;
+        - *hooks*: the global hooks, for all queues and at once;
+        - *work*: false, and queues declared from now on only insert; `start` sets it to true;
+        - *name*: what nodes are called, instead of the host's name;
+        - *beat_interval*, *lease*: seconds between signs of life, and after how many without one a
+          node's jobs are rescued (at least two beats); for drivers that were not used yet;
+        - *max_payload*: the most bytes of a payload as JSON; for queues declared from now on.
+
+        Raise `InvalidQueueConf` for values out of range.
+        """
+        beat = check_option("beat_interval", beat_interval, checks.duration(0.01, checks.DAY))
+        wait = check_option("lease", lease, checks.duration(0.02, checks.DAY))
+        beat = self._beat_interval if beat is None else beat
+        wait = self._lease if wait is None else wait
+        check_option("lease", wait, checks.duration(2 * beat, checks.DAY))
+        given = check_option("hooks", hooks, checks.hooks)
+        size = check_option("max_payload", max_payload, checks.integer(1))
+        self._beat_interval, self._lease = beat, wait
+        self._hooks = self._hooks if given is None else given
+        self._max_payload = self._max_payload if size is None else size
+        self._name = check_option("name", name, checks.name) or self._name
+        self._work = self._work if work is None else work
+        if driver is not None:
+            self._drivers.default = driver
+
+    # -- queues --------------------------------------------------------------------------------
+
+    def _supervisor(self, name: str) -> Supervisor:
+        try:
+            return self._queues[name]
+        except KeyError:
+            pass
+        self._check_open()
+        raise UnknownQueue(name)
+
+    def _check_open(self) -> None:
+        if self._stopping:
+            raise Stopped("this Gaffer was stopped; start() begins anew, without queues")
+
+    def _ledger_of(self, name: str) -> Ledger:
+        try:
+            return self._queues[name].ledger
+        except KeyError:
+            raise UnknownQueue(name) from None
+
+    def _shared(self) -> Shared:
+        return Shared(
+            node=self._node,
+            clock=self._clock,
+            watchdog=self._watchdog,
+            hooks=lambda: self._hooks,
+            ledger_of=self._ledger_of,
+            heartbeat_of=self._drivers.heartbeat,
+            max_bytes=self._max_payload,
+        )
+
+    def _pulse(self, driver: Driver) -> Heartbeat:
+        return Heartbeat(
+            driver,
+            self._node,
+            interval=self._beat_interval,
+            lease=self._lease,
+            clock=self._clock,
+            rescue=self._rescue,
+        )
+
+    def _rescue(self, driver: Driver, orphans: Sequence[Job], lease: float) -> None:
+        """Give the orphans to the queues that are worked here."""
+        for supervisor in list(self._queues.values()):
+            conf = supervisor.conf
+            found = [job for job in orphans if job.queue == conf.name]
+            if found and conf.worker is not None and conf.driver.storage == driver.storage:
+                supervisor.runner.rescue(found, lease)
+
+    # -- life ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Work, here and now: all queues that have a worker, and those declared later.
+
+        For a forked child, which does not work by itself; for a process configured with
+        ``work=False``; and after a `stop`, which has forgotten the queues. Again does nothing.
+        """
+        with self._admin:
+            if self._stopping:
+                self._stopped.wait()
+                self._open()
+            self._work = True
+            for supervisor in self._queues.values():
+                self._begin(supervisor)
+
+    def _begin(self, supervisor: Supervisor) -> None:
+        logs.install()
+        supervisor.start()
+
+    def stop(self, timeout: Duration | None = None) -> None:
+        """Stop claiming, let what runs end, and leave.
+
+        Each running job is told (`Attempt.stopping`) and has its `shutdown_timeout`, at most
+        *timeout* seconds; one that has not ended by then goes back to available, and the attempt
+        does not count. Returns within the longest of these and ten seconds. The drivers that were
+        opened by name are stopped, and the queues forgotten. Called in a job or a hook it returns
+        at once, and the rest happens in the background. Again does nothing but wait.
+        """
+        grace = check_option("timeout", timeout, checks.duration(0.0, checks.DAY))
+        if running() is not None or in_service():
+            stopping = threading.Thread(
+                target=self._stop, args=[grace], name="gaffer:stop", daemon=True
+            )
+            stopping.start()
+        else:
+            self._stop(grace)
+
+    def _stop(self, grace: float | None) -> None:
+        with self._admin:
+            first, self._stopping = not self._stopping, True
+            supervisors = list(self._queues.values())
+        if not first:
+            self._stopped.wait()
+            return
+        try:
+            self._stop_all(supervisors, grace)
+        finally:
+            self._stopped.set()
+
+    def _stop_all(self, supervisors: Sequence[Supervisor], grace: float | None) -> None:
+        longest = max((s.longest_shutdown(grace) for s in supervisors), default=0.0)
+        deadline = self._clock.monotonic() + longest + SETTLE_FOR + _SPARE
+        for supervisor in supervisors:
+            supervisor.stop(grace)
+        for supervisor in supervisors:
+            supervisor.join(max(0.0, deadline - self._clock.monotonic()))
+        self._watchdog.stop()
+        self._drivers.stop()
+        self._queues = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _after_fork(self) -> None:
+        """In the child: keep the queues, but no thread, lock or node of the parent."""
+        confs = [supervisor.conf for supervisor in self._queues.values()]
+        stopping = self._stopping
+        self._open()
+        self._stopping = stopping
+        if stopping:
+            self._stopped.set()  # nobody is left to do it
+        self._work = False
+        self._drivers.after_fork()
+        shared = self._shared()
+        self._queues = {conf.name: Supervisor(conf, shared) for conf in confs}
+
+
+_processes: WeakSet[Process] = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for process in list(_processes):
+        process._after_fork()
+
+
+def _at_exit() -> None:
+    for process in list(_processes):
+        process.stop()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_at_exit)

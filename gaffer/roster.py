@@ -1,0 +1,111 @@
+"""What runs in a queue: its executions, and the threads that outlive theirs.
+
+Only the runner changes it, in its turn; others may read the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from uuid import UUID
+
+from gaffer.clock import Clock
+from gaffer.conf import QueueConf
+from gaffer.crew import Crew
+from gaffer.execution import Execution, Expired, Finished, Late, Report
+from gaffer.job import Job
+from gaffer.watchdog import Watchdog
+
+__all__ = ["Roster"]
+
+
+class Roster:
+    """The running executions of one queue, the crew that runs them, and whom it has lost."""
+
+    def __init__(
+        self, queue: str, report: Callable[[Report], None], *, watchdog: Watchdog, clock: Clock
+    ) -> None:
+        self._report = report
+        self._watchdog = watchdog
+        self._clock = clock
+        self._crew = Crew(queue)
+        self._running: dict[UUID, Execution] = {}
+        self._abandoned: set[Execution] = set()
+        self._home: set[Execution] = set()  # came home before their end was reported
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def ids(self) -> list[UUID]:
+        """Return the ids of the jobs that run."""
+        return list(self._running)
+
+    @property
+    def abandoned(self) -> int:
+        """How many threads outlive their attempt."""
+        return len(self._abandoned)
+
+    def stuck(self, conf: QueueConf) -> bool:
+        """Return whether more threads are abandoned than *conf* allows."""
+        most = conf.max_workers if conf.max_abandoned is None else conf.max_abandoned
+        return most is not None and len(self._abandoned) > most
+
+    def run(self, jobs: Sequence[Job], conf: QueueConf) -> tuple[list[Execution], list[Job]]:
+        """Start *jobs*; return their executions, and the jobs that no thread could be had for."""
+        if conf.worker is None:
+            return [], list(jobs)
+        executions = [
+            Execution(job, conf.worker, self._report, self._clock, interrupt=conf.interrupt)
+            for job in jobs
+        ]
+        able = len(executions) - self._crew.hire(len(self._running) + len(executions))
+        started, unable = executions[:able], executions[able:]
+        self._running.update((execution.job.id, execution) for execution in started)
+        self._watchdog.watch(started)
+        self._crew.run(started)
+        return started, [execution.job for execution in unable]
+
+    def take(self, report: Report) -> Execution | None:
+        """Note what was reported; return the execution if it has just ended."""
+        match report:
+            case Finished():
+                return self._running.pop(report.job.id, None)
+            case Expired(execution):
+                self._crew.lose()
+                if execution in self._home:
+                    self._home.discard(execution)
+                else:
+                    self._abandoned.add(execution)
+                return self._running.pop(execution.job.id, None)
+            case Late(execution):
+                if execution in self._abandoned:
+                    self._abandoned.discard(execution)
+                else:
+                    self._home.add(execution)
+        return None
+
+    def longest_shutdown(self) -> float:
+        """Return the longest `shutdown_timeout` of the running jobs, in seconds."""
+        running = list(self._running.values())
+        return max((execution.job.shutdown_timeout for execution in running), default=0.0)
+
+    def hurry(self, grace: float | None) -> float:
+        """Give each running job its shutdown timeout, at most *grace*; return the longest."""
+        now = self._clock.monotonic()
+        longest = 0.0
+        for execution in self._running.values():
+            wait = execution.job.shutdown_timeout
+            wait = wait if grace is None else min(wait, grace)
+            longest = max(longest, wait)
+            execution.hurry(now + wait)
+        self._watchdog.watch(list(self._running.values()), "shutdown")
+        return longest
+
+    def tell(self, ids: Iterable[UUID]) -> None:
+        """Tell the running ones among *ids* to stop: their jobs are gone."""
+        for id in ids:
+            if (execution := self._running.get(id)) is not None:
+                execution.told = True
+
+    def rest(self) -> None:
+        """Let threads without work go."""
+        self._crew.trim(len(self._running))

@@ -1,0 +1,403 @@
+"""The runner of one queue: it alone decides what becomes of attempts.
+
+One thread repeats three verbs: collect what happened, settle what has ended, claim what is free.
+All others send it messages. While its thread does not run, whoever calls `ask` or `wait` takes its
+turn instead, so that there is never more than one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from queue import Empty, SimpleQueue
+from threading import Condition, RLock
+from typing import TypeAlias, TypeVar
+from uuid import UUID
+
+from gaffer.asking import Asking
+from gaffer.clock import Clock
+from gaffer.errors import DriverUnavailable, Stopped
+from gaffer.events import JobLate, QueueStuck, RunnerFailed
+from gaffer.execution import Expired, Finished, Late, Report
+from gaffer.heartbeat import Heartbeat
+from gaffer.job import Job
+from gaffer.ledger import Ledger
+from gaffer.outbox import Outbox
+from gaffer.retry import Retry
+from gaffer.roster import Roster
+from gaffer.service import Service
+from gaffer.watchdog import Watchdog
+
+__all__ = ["Runner"]
+
+_log = logging.getLogger("gaffer.runner")
+
+T = TypeVar("T")
+Message: TypeAlias = Report | Callable[[], object] | None
+
+_CLAIM_MOST = 100
+"""Jobs per claim; a queue without a limit claims again until there are no more."""
+_SAFETY_POLL = 5.0
+"""Seconds between looks for jobs although the driver says when there are some."""
+_PATIENCE = 10.0
+"""Seconds without anything to do, after which idle threads may go."""
+_TURN = 30.0
+"""Seconds within which the runner's turn comes, or `ask` gives up."""
+
+
+class Runner:
+    """Works one queue. What has no lock is changed in the runner's turn only."""
+
+    def __init__(
+        self, ledger: Ledger, *, node: str, heartbeat: Heartbeat, watchdog: Watchdog, clock: Clock
+    ) -> None:
+        name = ledger.conf.name
+        self.ledger = ledger
+        self.held: set[UUID] = set()  # claimed by hand
+        self.draining = False
+        self.stuck = False
+        self.service = Service(
+            f"gaffer:{name}:runner", self.step, failed=self._failed, nudge=self.look
+        )
+        self._node = node
+        self._heartbeat = heartbeat
+        self._clock = clock
+        self._inbox: SimpleQueue[Message] = SimpleQueue()
+        self._roster = Roster(name, self._inbox.put, watchdog=watchdog, clock=clock)
+        self._outbox = Outbox(ledger, self._settled)
+        self._claiming = Retry(clock)
+        self._writing = Retry(clock)
+        self._turn = RLock()
+        self._quiet = Condition()
+        self._polls: list[set[UUID]] = []
+        self._poked = False
+        self._subscribed = False
+        self._want = False  # whether a claim may find something
+        self._doubt = False  # whether a claim may have got something that we do not know of
+        self._next_poll = self._reported_at = clock.monotonic()
+        self._stop_by: float | None = None
+
+    # -- for other threads -------------------------------------------------------------------------
+
+    @property
+    def active(self) -> int:
+        """How many jobs run here and now."""
+        return len(self._roster)
+
+    @property
+    def abandoned(self) -> int:
+        """How many threads outlive their attempt."""
+        return self._roster.abandoned
+
+    def unsettled(self) -> list[UUID]:
+        """Return the jobs that run here, or have ended and are not written."""
+        return self._roster.ids() + self._outbox.ids()
+
+    def wake(self) -> None:
+        """Say that there may be jobs; from any thread, any number of times."""
+        if not self._poked and self.ledger.conf.poll_interval is not None:
+            self._poked = True  # two threads at once send two messages: no harm
+            self._inbox.put(None)
+
+    def look(self) -> None:
+        """Have the runner look for jobs, whatever the poll interval."""
+        self._inbox.put(self._look)
+
+    def _look(self) -> None:
+        self._want = True
+
+    def subscribed(self, subscribed: bool) -> None:
+        """Note whether the driver calls `wake`, so that polling is for safety only."""
+        self._subscribed = subscribed
+
+    def look_again(self) -> None:
+        """Have the runner look at its configuration, and for jobs if it polls at all."""
+        self._inbox.put(self._look_again)
+
+    def _look_again(self) -> None:
+        self._next_poll = self._clock.monotonic()
+        self._want = self._want or self._interval() is not None
+
+    def tell(self, ids: Iterable[UUID]) -> None:
+        """Tell running jobs to stop, because they are gone from storage."""
+        gone = list(ids)
+        self._inbox.put(lambda: self._roster.tell(gone))
+
+    def rescue(self, orphans: Sequence[Job], lease: float) -> None:
+        """Have the jobs of silent nodes settled."""
+        self._inbox.put(lambda: self.ledger.rescue(orphans, lease))
+
+    def ask(self, call: Callable[[], T]) -> T:
+        """Have *call* run in the runner's turn; return what it returns, raise what it raises.
+
+        Raise `DriverUnavailable` if the turn does not come within 30 seconds.
+        """
+        if self.service.inside or not self.service.running:
+            with self._turn:
+                return call()
+        asking = Asking(call)
+        self._inbox.put(asking)
+        return asking.answer(_TURN, lambda: self.service.running)
+
+    def wait(self, done: Callable[[], bool], timeout: float | None) -> bool:
+        """Wait until *done*, which settling may make true; return whether it is."""
+        deadline = None if timeout is None else self._clock.monotonic() + timeout
+        while not done():
+            left = 0.1 if deadline is None else min(0.1, deadline - self._clock.monotonic())
+            if left <= 0:
+                return False
+            if self.service.running and not self.service.inside:
+                with self._quiet:
+                    if not done():
+                        self._quiet.wait(left)
+            else:
+                with self._turn:
+                    self._collect(left)
+                    self._settle()
+        return True
+
+    def wait_quiet(self, timeout: float) -> None:
+        """Wait up to *timeout* seconds for a moment in which nothing runs here."""
+        if self.service.running and not self.service.inside:
+            with self._quiet:
+                self._quiet.wait(timeout)
+        else:
+            self.wait(lambda: False, timeout)
+
+    def poll(self) -> int:
+        """Claim what is free, even while paused, run and settle it; return how many jobs."""
+        number, polled = self.ask(self._poll)
+        self.wait(lambda: not polled, None)
+        return number
+
+    def _poll(self) -> tuple[int, set[UUID]]:
+        self._check_open()
+        polled = self._fill(even_paused=True)
+        self._polls.append(polled)
+        return len(polled), polled
+
+    def _check_open(self) -> None:
+        if self._stop_by is not None:
+            raise Stopped(f"queue {self.ledger.conf.name!r} has stopped")
+
+    # -- the loop ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the thread, which looks for jobs at once."""
+        self._want = self.ledger.conf.poll_interval is not None
+        self.service.start()
+
+    def step(self) -> bool:
+        """Collect, settle, claim; return whether there is more to come."""
+        with self._turn:
+            self._collect(self._patience())
+            self._settle()
+            self._claim()
+            return not self._finished()
+
+    def _patience(self) -> float:
+        """Return how long there is nothing to do unless a message comes."""
+        now = self._clock.monotonic()
+        due = now + (_PATIENCE if self._stop_by is None else 0.1)
+        if self._want and self._may_claim():
+            due = min(due, self._claiming.at or now)
+        if self._outbox:
+            due = min(due, self._writing.at or now)
+        if self._interval() is not None:
+            due = min(due, self._next_poll)
+        return max(0.0, due - now)
+
+    def _interval(self) -> float | None:
+        interval = self.ledger.conf.poll_interval
+        if interval is not None and self._subscribed:
+            return max(interval, _SAFETY_POLL)
+        return interval
+
+    def _collect(self, patience: float) -> None:
+        """Wait for a message, up to *patience* seconds, and take all that there are."""
+        try:
+            self._take(self._inbox.get(timeout=patience) if patience else self._inbox.get_nowait())
+            while True:
+                self._take(self._inbox.get_nowait())
+        except Empty:
+            pass
+        now = self._clock.monotonic()
+        if now - self._reported_at >= _PATIENCE:
+            self._roster.rest()
+        interval = self._interval()
+        if interval is not None and now >= self._next_poll:
+            self._next_poll = now + interval
+            self._want = True
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case None:
+                self._poked = False
+                self._want = True
+            case Finished() | Expired() | Late():
+                self._take_report(message)
+            case call:
+                call()
+
+    def _take_report(self, report: Report) -> None:
+        self._reported_at = self._clock.monotonic()
+        execution = self._roster.take(report)
+        if execution is not None:
+            self._outbox.ended(execution)
+            self._want = True
+        if not isinstance(report, Finished):
+            self._check_stuck()
+            if isinstance(report, Late) and report.dropped:
+                self.ledger.emit(JobLate(actor="worker", job=report.execution.job))
+
+    # -- settle ------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Write what has ended, in one batch; what storage does not take is kept."""
+        if self._outbox and self._writing.due:
+            self._went(self._writing, self._outbox.write())
+
+    def _settled(self, ids: Sequence[UUID]) -> None:
+        if self._polls:
+            for polled in self._polls:
+                polled.difference_update(ids)
+            self._polls = [polled for polled in self._polls if polled]
+            self._notify()
+
+    def _notify(self) -> None:
+        with self._quiet:
+            self._quiet.notify_all()
+
+    def _went(self, retry: Retry, error: Exception | None) -> None:
+        """Note how a call of storage went."""
+        if error is None:
+            retry.succeeded()
+            return
+        pause = retry.failed()
+        _log.warning("queue %r tries again in %.1f s: %r", self.ledger.conf.name, pause, error)
+        self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        self.ledger.emit(RunnerFailed(actor="runner", queue=self.ledger.conf.name, error=error))
+
+    # -- claim -------------------------------------------------------------------------------------
+
+    def _claim(self) -> None:
+        """Fill the free slots."""
+        if self._want and self._may_claim() and self._claiming.due:
+            try:
+                self._fill()
+            except DriverUnavailable as error:
+                self._went(self._claiming, error)
+
+    def _may_claim(self) -> bool:
+        barred = self.draining or self.stuck or self._stop_by is not None
+        return not barred and self.ledger.conf.worker is not None and self._free() > 0
+
+    def _free(self) -> int:
+        most = self.ledger.conf.max_workers
+        if most is None:
+            return _CLAIM_MOST
+        return min(_CLAIM_MOST, most - len(self._roster) - len(self._outbox))
+
+    def _fill(self, *, even_paused: bool = False) -> set[UUID]:
+        free = self._free()
+        if free <= 0:
+            return set()
+        jobs = self._claimed(free, even_paused=even_paused)
+        self._want = len(jobs) == free  # no more than was asked for: there may be others
+        started, unable = self._roster.run(jobs, self.ledger.conf)
+        if unable:
+            self._outbox.released(unable)
+            error = RuntimeError(f"no thread for {len(unable)} jobs; they are released")
+            self._went(self._claiming, error)
+        return {execution.job.id for execution in started}
+
+    def _claimed(self, limit: int, *, even_paused: bool = False) -> list[Job]:
+        self._heartbeat.ensure()
+        if self._doubt:
+            self._reconcile()
+        try:
+            jobs = self.ledger.claim(limit, self._node, even_paused=even_paused)
+        except DriverUnavailable:
+            self._doubt = True
+            raise
+        self._claiming.succeeded()
+        return jobs
+
+    def claim_by_hand(self) -> Job | None:
+        """Claim one job for the caller, who settles it."""
+        return self.ask(self._claim_by_hand)
+
+    def _claim_by_hand(self) -> Job | None:
+        self._check_open()
+        jobs = self._claimed(1)
+        self.held.update(job.id for job in jobs)
+        return jobs[0] if jobs else None
+
+    def _reconcile(self) -> None:
+        """Release what a claim got whose answer was lost: nobody else would while we live."""
+        mine = {*self.unsettled(), *self.held}
+        unknown = [job for job in self.ledger.held(self._node) if job.id not in mine]
+        self.ledger.write([self.ledger.releasing(job) for job in unknown])
+        self._doubt = False
+
+    def _check_stuck(self) -> None:
+        was, self.stuck = self.stuck, self._roster.stuck(self.ledger.conf)
+        if self.stuck and not was:
+            name, number = self.ledger.conf.name, self._roster.abandoned
+            _log.error("queue %r is stuck: %d threads outlive their jobs", name, number)
+            self.ledger.emit(QueueStuck(actor="runner", queue=name, abandoned=number))
+        self._want = True
+
+    # -- stop --------------------------------------------------------------------------------------
+
+    def stop(self, grace: float | None, settle_for: float) -> None:
+        """Claim no more, tell the jobs, and release those that do not end in their time.
+
+        Each job has its `shutdown_timeout`, at most *grace* seconds. What has ended is written for
+        up to *settle_for* seconds more.
+        """
+        if self.service.running:
+            self._inbox.put(lambda: self._stop(grace, settle_for))
+        else:
+            self.ask(lambda: self._stop(grace, settle_for))
+
+    def longest_shutdown(self) -> float:
+        """Return the longest `shutdown_timeout` of what runs here, in seconds."""
+        return self._roster.longest_shutdown()
+
+    def join(self, timeout: float) -> bool:
+        """Wait up to *timeout* seconds until all is settled and the thread has ended."""
+        if self.service.running:
+            return self.service.join(timeout)
+        self.service.stop()  # it never ran; what `poll` left behind is settled here
+        settled = self.wait(lambda: not self.unsettled(), timeout)
+        with self._turn:
+            return self._finished() or settled
+
+    def _stop(self, grace: float | None, settle_for: float) -> None:
+        if self._stop_by is None:
+            longest = self._roster.hurry(grace)
+            self._stop_by = self._clock.monotonic() + longest + settle_for
+
+    def _finished(self) -> bool:
+        if not self._roster and not self._outbox:
+            self._notify()
+        if self._stop_by is None:
+            return False
+        if self.unsettled():
+            if self._clock.monotonic() < self._stop_by:
+                return False
+            _log.error("queue %r stops, unwritten: %s", self.ledger.conf.name, self.unsettled())
+        self._release_held()
+        self._roster.rest()
+        return True
+
+    def _release_held(self) -> None:
+        """Give back what was claimed by hand: nobody beats for it any more."""
+        try:
+            held = [job for job in self.ledger.held(self._node) if job.id in self.held]
+            self.ledger.write([self.ledger.releasing(job) for job in held])
+        except DriverUnavailable as error:
+            _log.warning("jobs claimed by hand could not be released: %s", error)

@@ -1,0 +1,122 @@
+"""A daemon thread that repeats one step until it is told to stop.
+
+Guarantees:
+
+- it never dies of an exception: what a step raises is logged and reported, and the next step
+  follows after a growing pause of at most five seconds;
+- `start` and `stop` may be called in any order, any number of times, from any thread; once
+  stopped, it stays stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+__all__ = ["Service", "in_service"]
+
+_log = logging.getLogger("gaffer.service")
+
+_SHORTEST_PAUSE = 0.05
+_LONGEST_PAUSE = 5.0
+_own = threading.local()
+
+
+def in_service() -> bool:
+    """Return whether the calling thread is that of a service: the caller is a hook, most likely."""
+    return getattr(_own, "inside", False)
+
+
+class Service:
+    """Repeats *step* on a thread called *name* for as long as it returns true.
+
+    *failed* is told of every exception; *nudge* wakes a step that waits for something else than
+    `wait`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], bool],
+        *,
+        failed: Callable[[BaseException], None] | None = None,
+        nudge: Callable[[], None] | None = None,
+    ) -> None:
+        self.name = name
+        self._step = step
+        self._failed = failed
+        self._nudge = nudge
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._wakeup = threading.Event()
+        self.stopping = False
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread was started and has not ended."""
+        thread = self._thread
+        return thread is not None and thread.is_alive()
+
+    @property
+    def inside(self) -> bool:
+        """Whether the caller is this service's own thread."""
+        return self._thread is threading.current_thread()
+
+    def start(self) -> None:
+        """Start the thread, once."""
+        with self._lock:
+            if self._thread is None and not self.stopping:
+                thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+                thread.start()
+                self._thread = thread
+
+    def stop(self) -> None:
+        """Ask the thread to end; does not wait for it."""
+        self.stopping = True
+        self.poke()
+
+    def join(self, timeout: float) -> bool:
+        """Wait up to *timeout* seconds for the thread's end; return whether it has ended."""
+        with self._lock:
+            thread = self._thread
+        if thread is None:
+            return True
+        if thread is not threading.current_thread():
+            thread.join(max(0.0, timeout))
+        return not thread.is_alive()
+
+    def poke(self) -> None:
+        """End the present `wait`, or the next one."""
+        self._wakeup.set()
+        if self._nudge is not None:
+            self._nudge()
+
+    def wait(self, seconds: float | None) -> None:
+        """Wait for *seconds* (`None`: without end), a `poke` or a `stop`."""
+        self._wakeup.wait(seconds)
+        self._wakeup.clear()
+
+    def _run(self) -> None:
+        _own.inside = True
+        pause = _SHORTEST_PAUSE
+        while True:
+            try:
+                if not self._step():
+                    return
+                pause = _SHORTEST_PAUSE
+            except BaseException as error:  # nothing may end the thread, SystemExit included
+                self._report(error)
+                if self.stopping and pause >= _LONGEST_PAUSE:
+                    return
+                self._wakeup.wait(pause)
+                self._wakeup.clear()
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _report(self, error: BaseException) -> None:
+        _log.error("%s failed and goes on", self.name, exc_info=error)
+        if self._failed is not None:
+            try:
+                self._failed(error)
+            except BaseException:
+                _log.exception("%s: reporting a failure failed", self.name)

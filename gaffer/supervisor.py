@@ -1,0 +1,231 @@
+"""One queue in this process: its ledger, its runner and its pruner, kept together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from gaffer.clock import Clock
+from gaffer.conf import QueueConf
+from gaffer.driver import Driver
+from gaffer.errors import (
+    AlreadyActive,
+    AlreadyPaused,
+    DrainTimeout,
+    DriverUnavailable,
+    FlushTimeout,
+    InvalidQueueConf,
+)
+from gaffer.events import Hook, QueuePaused, QueueResumed
+from gaffer.execution import running
+from gaffer.hand import Claiming
+from gaffer.heartbeat import Heartbeat
+from gaffer.info import QueueInfo, WorkersInfo
+from gaffer.job import JSON, Job, JobState
+from gaffer.ledger import Ledger
+from gaffer.pruner import Pruner
+from gaffer.runner import Runner
+from gaffer.watchdog import Watchdog
+
+__all__ = ["SETTLE_FOR", "Shared", "Supervisor"]
+
+SETTLE_FOR = 5.0
+"""Seconds that a stopping queue goes on trying to write what has ended."""
+_GLANCE = 0.25
+"""Seconds between looks of `flush` at the storage, when nothing happens here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What the queues of one Gaffer share."""
+
+    node: str
+    clock: Clock
+    watchdog: Watchdog
+    hooks: Callable[[], tuple[Hook, ...]]
+    ledger_of: Callable[[str], Ledger]
+    heartbeat_of: Callable[[Driver], Heartbeat]
+    max_bytes: int
+
+
+class Supervisor:
+    """Keeps one queue going."""
+
+    def __init__(self, conf: QueueConf, shared: Shared) -> None:
+        self._clock = shared.clock
+        self.ledger = Ledger(
+            conf, hooks=shared.hooks, ledger_of=shared.ledger_of, max_bytes=shared.max_bytes
+        )
+        self.runner = Runner(
+            self.ledger,
+            node=shared.node,
+            heartbeat=shared.heartbeat_of(conf.driver),
+            watchdog=shared.watchdog,
+            clock=shared.clock,
+        )
+        self.pruner = Pruner(self.ledger, clock=shared.clock)
+        self._unsubscribe: Callable[[], None] | None = None
+
+    @property
+    def conf(self) -> QueueConf:
+        """The queue's configuration."""
+        return self.ledger.conf
+
+    # -- life --------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to work, if there is a worker."""
+        if self.conf.worker is None:
+            return
+        self._subscribe()
+        self.runner.start()
+        self.pruner.service.start()
+
+    def _subscribe(self) -> None:
+        interval = self.conf.poll_interval
+        self._end_subscription()
+        if interval is None:
+            return
+        self._unsubscribe = self.conf.driver.subscribe(self.conf.name, interval, self.runner.wake)
+        self.runner.subscribed(self._unsubscribe is not None)
+
+    def _end_subscription(self) -> None:
+        if self._unsubscribe is not None:
+            with suppress(DriverUnavailable):
+                self._unsubscribe()
+            self._unsubscribe = None
+
+    def configure(self, conf: QueueConf, *, work: bool) -> None:
+        """Replace the configuration; jobs that run go on under the one that they began with."""
+        self.ledger.configure(conf)
+        if work:
+            self.start()
+        if self.runner.service.running:
+            self.runner.look_again()
+            self.pruner.rearm()
+
+    def stop(self, grace: float | None) -> None:
+        """Begin to stop; `join` waits for the end."""
+        self._end_subscription()
+        self.pruner.service.stop()
+        self.runner.stop(grace, SETTLE_FOR)
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the end of the threads; return whether they have ended."""
+        deadline = self._clock.monotonic() + timeout
+        ended = self.runner.join(timeout)
+        return self.pruner.service.join(deadline - self._clock.monotonic()) and ended
+
+    def longest_shutdown(self, grace: float | None) -> float:
+        """Return the most seconds that a job which runs here has to end in."""
+        longest = self.runner.longest_shutdown()
+        return longest if grace is None else min(longest, grace)
+
+    # -- verbs -------------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Pause the queue in every process."""
+        if not self.conf.driver.queue_pause(self.conf.name, True):
+            raise AlreadyPaused(self.conf.name)
+        self.ledger.emit(QueuePaused(actor="user", queue=self.conf.name))
+
+    def resume(self) -> None:
+        """Resume the queue in every process, and after a drain here."""
+        resumed = self.conf.driver.queue_pause(self.conf.name, False)
+        drained, self.runner.draining = self.runner.draining, False
+        if not resumed and not drained:
+            raise AlreadyActive(self.conf.name)
+        self.ledger.emit(QueueResumed(actor="user", queue=self.conf.name))
+        self.runner.look()
+        self.pruner.service.poke()
+
+    def drain(self, timeout: float | None) -> None:
+        """Claim no more here, and wait for what runs."""
+        self.runner.draining = True
+        left = self.runner.unsettled
+        if self._called_from_inside() or not self.runner.wait(lambda: not left(), timeout):
+            raise DrainTimeout(self.conf.name, left(), timeout)
+
+    def flush(self, timeout: float | None) -> None:
+        """Wait until no job is available or executing, in whatever process."""
+        deadline = None if timeout is None else self._clock.monotonic() + timeout
+        while self.runner.unsettled() or self.ledger.unfinished():
+            left = _GLANCE
+            if deadline is not None:
+                left = min(left, deadline - self._clock.monotonic())
+            if left <= 0 or self._called_from_inside():
+                raise self._flush_timeout(timeout)
+            self.runner.look()
+            self.runner.wait_quiet(left)
+
+    def _flush_timeout(self, timeout: float | None) -> FlushTimeout:
+        stats = self.ledger.stats()
+        return FlushTimeout(
+            self.conf.name,
+            timeout,
+            available=stats[JobState.AVAILABLE].count,
+            executing=stats[JobState.EXECUTING].count,
+            paused=self._paused(),
+        )
+
+    def _called_from_inside(self) -> bool:
+        # A job that waits for its own queue would wait for itself.
+        execution = running()
+        return execution is not None and execution.job.id in self.runner.unsettled()
+
+    def poll(self) -> int:
+        """Claim and run what is free, and return how many jobs that were."""
+        if self.conf.worker is None:
+            raise InvalidQueueConf(f"queue {self.conf.name!r} has no worker", keys=["worker"])
+        return self.runner.poll()
+
+    def claim(self) -> Claiming:
+        """Return a block for one job claimed by hand."""
+        return Claiming(self.runner.claim_by_hand, self.ledger, self._settled_by_hand)
+
+    def _settled_by_hand(self, job: Job) -> None:
+        self.runner.held.discard(job.id)
+        self.runner.look()
+
+    def insert(self, payload: JSON, options: Mapping[str, Any], connection: Any) -> Job:
+        """Insert a job, and have the runner look for it."""
+        job = self.ledger.insert(payload, options, connection)
+        self._inserted(connection)
+        return job
+
+    def insert_many(
+        self, payloads: Iterable[Any], options: Mapping[str, Any], connection: Any
+    ) -> list[Job]:
+        """Insert jobs, and have the runner look for them."""
+        jobs = self.ledger.insert_many(payloads, options, connection)
+        self._inserted(connection)
+        return jobs
+
+    def _inserted(self, connection: Any) -> None:
+        # A driver that takes subscriptions wakes the runner itself, after the commit.
+        if connection is None and self._unsubscribe is None and self.runner.service.running:
+            self.runner.wake()
+
+    def delete(self, id: UUID) -> None:
+        """Delete a job, and tell it to stop if it runs here."""
+        self.ledger.delete(id)
+        self.runner.tell([id])
+
+    def info(self) -> QueueInfo:
+        """Return the queue's state, as seen from here."""
+        conf, runner = self.conf, self.runner
+        return QueueInfo(
+            status="stuck" if runner.stuck else "paused" if self._paused() else "active",
+            workers=WorkersInfo(
+                active=runner.active,
+                abandoned=runner.abandoned,
+                max_local=conf.max_workers,
+                max_global=conf.global_max_workers,
+            ),
+        )
+
+    def _paused(self) -> bool:
+        return self.runner.draining or self.conf.driver.queue_paused(self.conf.name)

@@ -1,0 +1,71 @@
+"""One thread that ends attempts whose time is up, whatever their runner is waiting for.
+
+It does no input or output and calls no code of a user.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from heapq import heapify, heappop, heappush
+from itertools import count
+
+from gaffer.clock import Clock
+from gaffer.execution import Execution, Why
+from gaffer.service import Service
+
+__all__ = ["Watchdog"]
+
+_SLACK = 256
+
+
+class Watchdog:
+    """A heap of deadlines and the thread ``gaffer:watchdog``, which starts with the first one."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._heap: list[tuple[float, int, Execution, Why]] = []
+        self._ticks = count()
+        self._tidy_at = _SLACK
+        self._service = Service("gaffer:watchdog", self._step)
+
+    def watch(self, executions: Sequence[Execution], why: Why = "timeout") -> None:
+        """End each of *executions* at its deadline, if it has not ended by then."""
+        with self._lock:
+            first = self._heap[0][0] if self._heap else None
+            for execution in executions:
+                heappush(self._heap, (execution.deadline, next(self._ticks), execution, why))
+            sooner = bool(self._heap) and (first is None or self._heap[0][0] < first)
+            if len(self._heap) > self._tidy_at:
+                self._tidy()
+        if sooner:
+            self._service.start()
+            self._service.poke()
+
+    def _tidy(self) -> None:
+        # Most attempts end in time; their entries would stay until the deadline.
+        self._heap = [entry for entry in self._heap if not entry[2].ended]
+        heapify(self._heap)
+        self._tidy_at = 2 * len(self._heap) + _SLACK
+
+    def check(self) -> float | None:
+        """End what is due now; return the seconds to the next deadline, or `None`."""
+        due = []
+        with self._lock:
+            now = self._clock.monotonic()
+            while self._heap and (self._heap[0][0] <= now or self._heap[0][2].ended):
+                due.append(heappop(self._heap))
+            pause = self._heap[0][0] - now if self._heap else None
+        for _, _, execution, why in due:
+            execution.expire(why)
+        return pause
+
+    def _step(self) -> bool:
+        self._service.wait(self.check())
+        return not self._service.stopping
+
+    def stop(self) -> None:
+        """End the thread; attempts that still run are not watched any more."""
+        self._service.stop()
+        self._service.join(1.0)

@@ -1,0 +1,235 @@
+"""The driver: each verb takes the storage's lock once, and wakes after it has let go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from heapq import nsmallest
+from typing import Any, Self
+from uuid import UUID
+
+from gaffer.driver import (
+    Claim,
+    Cutoffs,
+    Driver,
+    DriverError,
+    Job,
+    JobFilter,
+    JobState,
+    QueueHasJobs,
+    StateStats,
+    UnknownQueue,
+)
+from gaffer_driver_memory.index import QueueIndex
+from gaffer_driver_memory.storage import Storage, copied
+from gaffer_driver_memory.timer import wake_all
+
+__all__ = ["MemoryDriver"]
+
+
+class MemoryDriver(Driver):
+    """Keeps jobs in memory, thread-safe, for as long as the process lives.
+
+    Drivers made with the same *storage* see the same jobs. Without one the driver makes its own,
+    and forgets everything when it is stopped.
+    """
+
+    def __init__(self, storage: Storage | None = None) -> None:
+        self._storage = storage or Storage()
+        self._own = storage is None
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """Make a driver from ``memory://``, which takes nothing else."""
+        if url.rstrip("/") != "memory:":
+            raise DriverError(f"{url!r}: memory:// takes no host, path or options")
+        return cls()
+
+    def start(self) -> None:
+        """Do nothing: the memory is there."""
+
+    def stop(self) -> None:
+        """Forget all jobs, if the storage is this driver's own."""
+        if self._own:
+            self._storage.clear()
+
+    @property
+    def storage(self) -> Hashable:
+        """The storage that this driver works on."""
+        return self._storage
+
+    def now(self) -> datetime:
+        """Return the instant of the storage's clock."""
+        return self._storage.clock.now()
+
+    # -- queues --------------------------------------------------------------------------------
+
+    def queue_insert(self, name: str) -> None:
+        """Keep the name of a queue."""
+        with self._storage.changing():
+            self._storage.queues.setdefault(name, QueueIndex())
+
+    def queue_exists(self, name: str) -> bool:
+        """Return whether the name is kept."""
+        return name in self._storage.queues
+
+    def queue_list(self) -> list[str]:
+        """Return all names, sorted."""
+        with self._storage.lock:
+            return sorted(self._storage.queues)
+
+    def queue_delete(self, name: str, *, jobs: bool = False) -> None:
+        """Forget a queue, and its jobs if asked to."""
+        with self._storage.changing():
+            index = self._index(name)
+            if len(index) and not jobs:
+                raise QueueHasJobs(name)
+            for job in list(index):
+                self._storage.drop(job)
+            del self._storage.queues[name]
+
+    def queue_pause(self, name: str, paused: bool) -> bool:
+        """Keep whether a queue is paused; return whether that was a change."""
+        with self._storage.changing():
+            index = self._index(name)
+            was, index.paused = index.paused, paused
+            wakes = [] if paused else self._storage.wakes(name)
+        wake_all(wakes)
+        return was != paused
+
+    def queue_paused(self, name: str) -> bool:
+        """Return whether a queue is paused."""
+        index = self._storage.queues.get(name)
+        return index is not None and index.paused
+
+    # -- jobs ----------------------------------------------------------------------------------
+
+    def job_write(self, jobs: Sequence[Job], connection: Any = None) -> list[Job]:
+        """Write all of *jobs* or none."""
+        if connection is not None:
+            raise DriverError("the memory driver has no connections; leave connection out")
+        with self._storage.changing():
+            self._storage.write(jobs)
+            wakes = self._storage.wakes(*{job.queue for job in jobs})
+        wake_all(wakes)
+        return list(jobs)
+
+    def job_get(self, id: UUID) -> Job | None:
+        """Return a job, or `None`."""
+        job = self._storage.jobs.get(id.int)
+        return None if job is None else copied(job)
+
+    def job_list(self, filter: JobFilter) -> list[Job]:
+        """Return the jobs that meet *filter*, by (created_at, id)."""
+        with self._storage.lock:
+            found = [job for job in self._candidates(filter) if self._meets(job, filter)]
+        if filter.limit is None:
+            return [copied(job) for job in sorted(found, key=_by_age)]
+        return [copied(job) for job in nsmallest(filter.limit, found, key=_by_age)]
+
+    def _candidates(self, filter: JobFilter) -> Iterable[Job]:
+        queues = self._storage.queues
+        names = queues if filter.queue is None else [filter.queue]
+        for name in names:
+            for state in JobState if filter.states is None else filter.states:
+                if name in queues:
+                    yield from queues[name].jobs[state].values()
+
+    def _meets(self, job: Job, filter: JobFilter) -> bool:
+        if filter.node is not None and self._storage.holders.get(job.id.int) != filter.node:
+            return False
+        return filter.after is None or (job.created_at, job.id) > filter.after
+
+    def job_delete(self, id: UUID) -> bool:
+        """Delete a job; return whether there was one."""
+        with self._storage.changing():
+            job = self._storage.jobs.get(id.int)
+            if job is None:
+                return False
+            self._storage.drop(job)
+            wakes = self._storage.wakes(job.queue)
+        wake_all(wakes)
+        return True
+
+    def job_stats(self, queue: str) -> Mapping[JobState, StateStats]:
+        """Return count, oldest and newest of each state."""
+        with self._storage.lock:
+            index = self._storage.queues.get(queue)
+            entered = {
+                state: [job.entered_at for job in index.jobs[state].values()] if index else []
+                for state in JobState
+            }
+        return {
+            state: StateStats(len(at), min(at, default=None), max(at, default=None))
+            for state, at in entered.items()
+        }
+
+    def job_claim(self, claim: Claim) -> list[Job]:
+        """Claim jobs, in order."""
+        with self._storage.changing():
+            index = self._storage.queues.get(claim.queue)
+            if index is None or (index.paused and not claim.even_paused):
+                return []
+            limit = len(self._storage.jobs) if claim.limit is None else claim.limit
+            if claim.global_max_workers is not None:
+                executing = len(index.jobs[JobState.EXECUTING])
+                limit = min(limit, claim.global_max_workers - executing)
+            return self._storage.take(index, limit, claim.now, claim.node)
+
+    def job_prune(self, queue: str, cutoffs: Cutoffs, limit: int) -> list[UUID]:
+        """Delete up to *limit* old jobs; return their ids."""
+        pruned: list[UUID] = []
+        with self._storage.changing():
+            index = self._storage.queues.get(queue)
+            if index is None:
+                return []
+            for state, cutoff in cutoffs.items():
+                ids = index.aged(state, cutoff, limit - len(pruned))
+                for id in ids:
+                    self._storage.drop(self._storage.jobs[id.int])
+                pruned += ids
+            wakes = self._storage.wakes(queue)
+        wake_all(wakes)
+        return pruned
+
+    # -- nodes ---------------------------------------------------------------------------------
+
+    def node_beat(self, node: str) -> None:
+        """Note that *node* is alive."""
+        with self._storage.lock:
+            self._storage.nodes[node] = self.now()
+
+    def node_leave(self, node: str) -> None:
+        """Forget a node."""
+        with self._storage.lock:
+            self._storage.nodes.pop(node, None)
+
+    def job_orphans(self, queue: str | None, lease: float) -> list[Job]:
+        """Return the executing jobs whose node has not beaten for *lease* seconds."""
+        silent = self.now() - timedelta(seconds=lease)
+        executing = JobFilter(queue=queue, states=frozenset({JobState.EXECUTING}))
+        with self._storage.lock:
+            found = [job for job in self._candidates(executing) if self._silent(job, silent)]
+        return [copied(job) for job in sorted(found, key=_by_age)]
+
+    def _silent(self, job: Job, since: datetime) -> bool:
+        beat = self._storage.nodes.get(self._storage.holders[job.id.int])
+        return beat is None or beat <= since
+
+    # -- waking ----------------------------------------------------------------------------------
+
+    def subscribe(
+        self, queue: str, interval: float, wake: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Call *wake* at once when a job of *queue* may have become claimable."""
+        return self._storage.subscribe(queue, wake)
+
+    def _index(self, name: str) -> QueueIndex:
+        try:
+            return self._storage.queues[name]
+        except KeyError:
+            raise UnknownQueue(name) from None
+
+
+def _by_age(job: Job) -> tuple[datetime, int]:
+    return (job.created_at, job.id.int)

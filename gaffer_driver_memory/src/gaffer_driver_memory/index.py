@@ -1,0 +1,200 @@
+"""One queue's jobs, arranged so that claim, insert and settle never look at all of them.
+
+Everything here can be rebuilt from the jobs. Heaps are cleaned lazily: an entry whose job is not
+the one that is kept any more is dropped when it comes up. No lock: the storage holds one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import Literal, TypeAlias
+from uuid import UUID
+
+from gaffer.driver import Job, JobState, claim
+
+__all__ = ["QueueIndex"]
+
+_SLACK = 1000
+
+# Never compared beyond the tick, which is unique.
+_Ranked: TypeAlias = tuple[int, datetime, int, int, Job]
+_Timed: TypeAlias = tuple[datetime, int, Job]
+
+
+class _Chain:
+    """The jobs of one chain: at most one executes, and only the first of the others is offered."""
+
+    __slots__ = ("executing", "offered", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: list[_Ranked] = []
+        self.executing: Job | None = None
+        self.offered: Job | None = None
+
+
+class QueueIndex:
+    """The jobs of one queue by state, by rank, by due time and by age."""
+
+    def __init__(self) -> None:
+        self.paused = False
+        self.jobs: dict[JobState, dict[int, Job]] = {state: {} for state in JobState}
+        self._available = self.jobs[JobState.AVAILABLE]
+        self._ready: list[_Ranked] = []
+        self._scheduled: list[_Timed] = []
+        self._ended: dict[JobState, list[_Timed]] = {s: [] for s in JobState if s.terminal}
+        self._chains: dict[str, _Chain] = {}
+        self._ticks = count()
+
+    def __len__(self) -> int:
+        return sum(map(len, self.jobs.values()))
+
+    def __iter__(self) -> Iterator[Job]:
+        for jobs in self.jobs.values():
+            yield from jobs.values()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a claim may find a job (or only outdated entries) now."""
+        return bool(self._ready)
+
+    @property
+    def due(self) -> datetime | None:
+        """When the first scheduled job (or an outdated entry) is due."""
+        return self._scheduled[0][0] if self._scheduled else None
+
+    # -- changes ---------------------------------------------------------------------------------
+
+    def add(self, job: Job) -> None:
+        """Take in a job that is not here."""
+        state = job.state
+        self.jobs[state][job.id.int] = job
+        if state is JobState.AVAILABLE:
+            self._add_available(job)
+        elif state is JobState.EXECUTING:
+            if job.chain is not None:
+                self._chain(job.chain).executing = job
+        else:
+            heappush(self._ended[state], (job.entered_at, next(self._ticks), job))
+
+    def _add_available(self, job: Job) -> None:
+        if job.chain is None:
+            self._offer(job)
+        else:
+            chain = self._chain(job.chain)
+            heappush(chain.waiting, self._rank(job))
+            self._offer_head(job.chain, chain)
+        if len(self._ready) + len(self._scheduled) > 2 * len(self._available) + _SLACK:
+            self._drop_outdated()
+
+    def remove(self, job: Job) -> None:
+        """Forget a job that is here."""
+        del self.jobs[job.state][job.id.int]
+        if job.chain is not None:
+            chain = self._chain(job.chain)
+            if chain.executing is job:
+                chain.executing = None
+            self._offer_head(job.chain, chain)
+
+    def take(self, limit: int, now: datetime) -> list[Job]:
+        """Claim up to *limit* jobs at *now*, and return them as executing, in order."""
+        self.promote(now)
+        taken: list[Job] = []
+        while self._ready and len(taken) < limit:
+            job = heappop(self._ready)[-1]
+            if not self._claimable(job):
+                continue
+            if job.scheduled_at is not None and job.scheduled_at > now:
+                self._offer(job)  # the claim before this one had a later clock
+                self.promote(now)
+                continue
+            claimed = claim(job, now=now)
+            self.remove(job)
+            self.add(claimed)
+            taken.append(claimed)
+        return taken
+
+    def promote(self, now: datetime) -> None:
+        """Make the scheduled jobs that are due at *now* ready."""
+        while self._scheduled and self._scheduled[0][0] <= now:
+            job = heappop(self._scheduled)[-1]
+            if self._available.get(job.id.int) is job:
+                heappush(self._ready, self._rank(job))
+
+    # -- looks -----------------------------------------------------------------------------------
+
+    def aged(self, state: JobState, cutoff: datetime | Literal["all"], limit: int) -> list[UUID]:
+        """Return the ids of up to *limit* jobs that entered *state* before *cutoff*."""
+        jobs = self.jobs[state]
+        if cutoff == "all":
+            return [job.id for _, job in zip(range(limit), jobs.values(), strict=False)]
+        if not state.terminal:
+            old = (job.id for job in jobs.values() if job.entered_at < cutoff)
+            return [id for _, id in zip(range(limit), old, strict=False)]
+        return self._aged(state, cutoff, limit)
+
+    def _aged(self, state: JobState, cutoff: datetime, limit: int) -> list[UUID]:
+        # The caller deletes what is returned, so that the popped entries are not missed.
+        heap, jobs, old = self._ended[state], self.jobs[state], list[UUID]()
+        while heap and heap[0][0] < cutoff and len(old) < limit:
+            job = heappop(heap)[-1]
+            if jobs.get(job.id.int) is job:
+                old.append(job.id)
+        return old
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _claimable(self, job: Job) -> bool:
+        if self._available.get(job.id.int) is not job:
+            return False
+        if job.chain is None:
+            return True
+        chain = self._chains[job.chain]
+        if chain.executing is None and self._head(chain) is job:
+            return True
+        if chain.offered is job:
+            chain.offered = None  # it comes up again when it is its turn
+        return False
+
+    def _rank(self, job: Job) -> _Ranked:
+        return (-job.priority, job.created_at, job.id.int, next(self._ticks), job)
+
+    def _offer(self, job: Job) -> None:
+        if job.scheduled_at is None:
+            heappush(self._ready, self._rank(job))
+        else:
+            heappush(self._scheduled, (job.scheduled_at, next(self._ticks), job))
+
+    def _chain(self, name: str) -> _Chain:
+        chain = self._chains.get(name)
+        if chain is None:
+            chain = self._chains[name] = _Chain()
+        return chain
+
+    def _head(self, chain: _Chain) -> Job | None:
+        waiting = chain.waiting
+        while waiting:
+            job = waiting[0][-1]
+            if self._available.get(job.id.int) is job:
+                return job
+            heappop(waiting)
+        return None
+
+    def _offer_head(self, name: str, chain: _Chain) -> None:
+        head = self._head(chain)
+        if chain.executing is not None:
+            return
+        if head is None:
+            self._chains.pop(name, None)
+        elif head is not chain.offered:
+            chain.offered = head
+            self._offer(head)
+
+    def _drop_outdated(self) -> None:
+        kept = self._available
+        self._ready = [entry for entry in self._ready if kept.get(entry[2]) is entry[-1]]
+        self._scheduled = [e for e in self._scheduled if kept.get(e[-1].id.int) is e[-1]]
+        heapify(self._ready)
+        heapify(self._scheduled)

@@ -1,0 +1,221 @@
+"""The jobs of one process, and the one lock that guards them.
+
+`Storage.jobs` is the truth; the indexes are derived from it and rebuilt from it when something,
+such as a ``Ctrl-C`` in the main thread, interrupts a change half-way.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from weakref import WeakSet
+
+from gaffer.driver import (
+    Clock,
+    Conflict,
+    Job,
+    JobState,
+    SystemClock,
+    UnknownQueue,
+    dump_errors,
+    evolve,
+    load_errors,
+)
+from gaffer_driver_memory.index import QueueIndex
+from gaffer_driver_memory.timer import Timer
+
+__all__ = ["Storage", "copied"]
+
+Wake = Callable[[], None]
+
+
+class Storage:
+    """Jobs, queues and nodes in memory. Several drivers may share one; it lives as long as they do.
+
+    The names without an underscore are for the drivers, which hold `lock` while they use them.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or SystemClock()
+        self.jobs: dict[int, Job] = {}
+        self.queues: dict[str, QueueIndex] = {}
+        self.holders: dict[int, str] = {}
+        self.nodes: dict[str, datetime] = {}
+        self._subscribers: dict[str, list[Wake]] = {}
+        self._renew()
+        _storages.add(self)
+
+    def _renew(self) -> None:
+        """Make what belongs to one process: the lock, the timer, the subscribers."""
+        self.lock = threading.Lock()
+        self._subscribers.clear()
+        self._timer = Timer(self.lock, self._next_due, self._wake_due)
+
+    def clear(self) -> None:
+        """Forget everything but the subscriptions."""
+        with self.lock:
+            self.jobs.clear()
+            self.queues.clear()
+            self.holders.clear()
+            self.nodes.clear()
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the lock for a change; if it is interrupted, derive the indexes anew."""
+        with self.lock:
+            try:
+                yield
+            except (Conflict, UnknownQueue):
+                raise  # found before anything was changed
+            except BaseException:
+                self._rebuild()
+                raise
+
+    def _rebuild(self) -> None:
+        fresh = {name: QueueIndex() for name in self.queues}
+        for name, index in self.queues.items():
+            fresh[name].paused = index.paused
+        for job in self.jobs.values():
+            fresh[job.queue].add(job)
+        executing = {key for key, job in self.jobs.items() if job.state is JobState.EXECUTING}
+        self.holders = {key: node for key, node in self.holders.items() if key in executing}
+        self.queues = fresh
+
+    # -- changes, under the lock -------------------------------------------------------------------
+
+    def write(self, jobs: Sequence[Job]) -> None:
+        """Keep all of *jobs*, or raise and keep none."""
+        before = self._replaced(jobs)
+        after = {job.id.int: _own(job) for job in jobs}
+        self.jobs.update(after)  # one step: from here on the batch is kept
+        for key, job in after.items():
+            index = self.queues[job.queue]
+            old = before.get(key)
+            if old is not None:
+                index.remove(old)
+                if old.state is JobState.EXECUTING:
+                    self.holders.pop(key, None)
+            index.add(job)
+            if job.scheduled_at is not None and job.scheduled_at == index.due:
+                self._timer.look()
+
+    def _replaced(self, jobs: Sequence[Job]) -> dict[int, Job]:
+        found: dict[int, Job] = {}
+        wrong = []
+        seen = set()
+        for job in jobs:
+            key = job.id.int
+            old = self.jobs.get(key)
+            if key in seen or (old.revision if old else -1) != job.revision - 1:
+                wrong.append(job.id)
+            elif old is not None:
+                found[key] = old
+            elif job.queue not in self.queues:
+                raise UnknownQueue(job.queue)
+            seen.add(key)
+        if wrong:
+            raise Conflict(wrong)
+        return found
+
+    def take(self, index: QueueIndex, limit: int, now: datetime, node: str) -> list[Job]:
+        """Claim jobs of a queue for *node*."""
+        taken = index.take(limit, now)
+        self.holders.update((job.id.int, node) for job in taken)
+        self.jobs.update((job.id.int, job) for job in taken)
+        return [_own(job) for job in taken]
+
+    def drop(self, job: Job) -> None:
+        """Delete a job."""
+        del self.jobs[job.id.int]
+        self.holders.pop(job.id.int, None)
+        self.queues[job.queue].remove(job)
+
+    # -- waking ----------------------------------------------------------------------------------
+
+    def subscribe(self, queue: str, wake: Wake) -> Callable[[], None]:
+        """Call *wake* whenever a job of *queue* may have become claimable."""
+        with self.lock:
+            self._subscribers.setdefault(queue, []).append(wake)
+            self._timer.look()
+
+        def unsubscribe() -> None:
+            with self.lock:
+                wakes = self._subscribers.get(queue, [])
+                if wake in wakes:
+                    wakes.remove(wake)
+                if not wakes:
+                    self._subscribers.pop(queue, None)
+                self._timer.look()
+
+        return unsubscribe
+
+    def wakes(self, *queues: str) -> list[Wake]:
+        """Return whom to wake after a change to *queues*; call them without the lock."""
+        found: list[Wake] = []
+        for name in queues:
+            wakes = self._subscribers.get(name)
+            if wakes and name in self.queues and self.queues[name].ready:
+                found += wakes
+        return found
+
+    def tick(self) -> None:
+        """Look at the clock again: for clocks that are moved by hand."""
+        with self.lock:
+            self._timer.look()
+
+    def _next_due(self) -> float | None:
+        """Return the seconds until the next scheduled job of a subscribed queue, or `None`."""
+        indexes = (self.queues.get(name) for name in self._subscribers)
+        due = min((i.due for i in indexes if i is not None and i.due is not None), default=None)
+        return None if due is None else (due - self.clock.now()).total_seconds()
+
+    def _wake_due(self) -> list[Wake]:
+        now = self.clock.now()
+        for name in self._subscribers:
+            if name in self.queues:
+                self.queues[name].promote(now)
+        return self.wakes(*self._subscribers)
+
+
+def _own(job: Job) -> Job:
+    """Return *job* with errors that nobody else holds; its JSON texts cannot be changed."""
+    return copied(job) if job.errors else job
+
+
+def copied(job: Job) -> Job:
+    """Return a copy that shares nothing that can be changed: no errors, no decoded values."""
+    return evolve(job, errors=load_errors(dump_errors(job.errors)) if job.errors else ())
+
+
+# A fork must not catch a storage half-way through a change: the forking thread takes every lock
+# first. Nobody holds two of them, so the order does not matter.
+_storages: WeakSet[Storage] = WeakSet()
+_held: list[Storage] = []
+
+
+def _before_fork() -> None:
+    _held[:] = _storages
+    for storage in _held:
+        storage.lock.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    for storage in _held:
+        storage.lock.release()
+    _held.clear()
+
+
+def _after_fork_in_child() -> None:
+    for storage in _held:
+        storage._renew()
+    _held.clear()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)
