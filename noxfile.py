@@ -1,0 +1,147 @@
+"""What is checked, and how. `nox -l` lists the sessions; `nox` runs those for every change.
+
+All but `wheels` install this checkout and its drivers in editable form; `wheels` proves what
+somebody gets who has no checkout.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
+SUPPORTED = ["3.11", "3.12", "3.13", "3.14"]
+DRIVERS = ["memory"]
+DISTRIBUTIONS = [".", *(f"./gaffer_driver_{name}" for name in DRIVERS)]
+SUITE = ["-p", "gaffer.testing.plugin", "--pyargs", "gaffer.testing.suite"]
+
+
+def interpreter(version: str) -> str | None:
+    """Return the path of a Python of *version* that starts, or `None`."""
+    if version == RUNNING:
+        return sys.executable
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    managed = sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}"))
+    for path in [shutil.which(f"python{version}"), *map(str, managed)]:
+        # A version manager's shim may be on the path and lead nowhere.
+        if path and subprocess.run([path, "-c", ""], capture_output=True).returncode == 0:
+            return path
+    return None
+
+
+PYTHONS = {version: path for version in SUPPORTED if (path := interpreter(version))}
+OTHERS = [version for version in PYTHONS if version != RUNNING]
+
+nox.options.sessions = ["lint", "types", f"tests({RUNNING})", "docs"]
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_external_run = True
+
+
+def install(session: nox.Session) -> None:
+    """Install all distributions of this checkout in editable form, and the tools."""
+    drivers = [argument for path in DISTRIBUTIONS[1:] for argument in ("-e", path)]
+    session.install("-e", ".[dev]", *drivers)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and form: ruff."""
+    install(session)
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types: mypy, strict."""
+    install(session)
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("python", [nox.param(path, id=version) for version, path in PYTHONS.items()])
+def tests(session: nox.Session) -> None:
+    """All tests, or those that are named after `--`, on each Python at hand."""
+    install(session)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS[OTHERS[-1]] if OTHERS else None)
+def other(session: nox.Session) -> None:
+    """The conformance suite on the newest Python at hand beside the running one."""
+    if not OTHERS:
+        session.skip(f"no Python at hand beside {RUNNING}")
+    install(session)
+    session.run("pytest", "-q", "tests/test_conformance.py", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("driver", [nox.param(name, id=name) for name in DRIVERS])
+def conformance(session: nox.Session, driver: str) -> None:
+    """The conformance suite on one driver; a number after `--` sets how many examples it tries."""
+    install(session)
+    numbers = [argument for argument in session.posargs if argument.isdigit()]
+    others = [argument for argument in session.posargs if argument not in numbers]
+    session.run(
+        "pytest",
+        f"--driver={driver}",
+        "tests/test_conformance.py",
+        *others,
+        env={"GAFFER_EXAMPLES": numbers[-1]} if numbers else {},
+    )
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build the wheels, install them where no checkout is, and run the suite from them."""
+    session.install("build")
+    with tempfile.TemporaryDirectory(prefix="gaffer-wheels-") as name:
+        place = Path(name)
+        for path in DISTRIBUTIONS:
+            # By way of the source distribution, so that nothing stale of the checkout gets in.
+            session.run("python", "-m", "build", "-q", "--outdir", str(place / "dist"), path)
+        built = sorted((place / "dist").glob("*.whl"))
+        for wheel in built:
+            _check_typed(session, wheel)
+        python = _empty_environment(session, place / "venv")
+        run = partial(session.run, python, "-m", external=True)
+        wanted = [f"{wheel}[testing]" for wheel in built]
+        run("pip", "install", "--quiet", "--find-links", str(place / "dist"), *wanted)
+        (place / "elsewhere").mkdir()
+        session.chdir(place / "elsewhere")
+        for driver in DRIVERS:
+            run("pytest", "-q", *SUITE, f"--driver={driver}", *session.posargs)
+        session.chdir(ROOT)
+
+
+def _check_typed(session: nox.Session, wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    packages = {name.split("/")[0] for name in names if name.endswith(".py")}
+    missing = [package for package in packages if f"{package}/py.typed" not in names]
+    if missing or not packages:
+        session.error(f"{wheel.name}: no py.typed in {', '.join(missing) or 'an empty wheel'}")
+    session.log(f"{wheel.name}: py.typed is in {', '.join(sorted(packages))}")
+
+
+def _empty_environment(session: nox.Session, place: Path) -> str:
+    session.run("python", "-m", "venv", str(place))
+    return str(place / ("Scripts" if os.name == "nt" else "bin") / "python")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, into docs/_build/html; a warning is an error."""
+    install(session)
+    session.run(
+        "sphinx-build", "-W", "-n", "--keep-going", "-b", "html", "docs", "docs/_build/html"
+    )
