@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from inspect import iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import MappingProxyType
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -193,6 +193,9 @@ def _keys(value: Any, known: Iterable[Any]) -> None:
         raise ValueError(f"unknown: {listed(unknown)}; known are {listed(known)}")
 
 
+_NEVER_RUN = (iscoroutinefunction, isasyncgenfunction, isgeneratorfunction)
+
+
 def worker(value: Any) -> Worker:
     """Check for something that can work jobs; a class is made here, without arguments."""
     if isinstance(value, Mapping):
@@ -207,7 +210,11 @@ def worker(value: Any) -> Worker:
     perform = getattr(value, "perform", value)
     if not callable(perform):
         raise ValueError("must be callable, have a method perform(job), or map kinds to workers")
-    if iscoroutinefunction(perform) or iscoroutinefunction(type(perform).__call__):
-        raise ValueError("must be an ordinary function; a coroutine function would never run")
+    if any(
+        never_runs(one) for one in (perform, type(perform).__call__) for never_runs in _NEVER_RUN
+    ):
+        raise ValueError(
+            "must be an ordinary function; a coroutine function or a generator would never run"
+        )
     checked: Worker = value
     return checked

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from gaffer.errors import InvalidPayload
@@ -25,6 +27,7 @@ __all__ = [
     "encode_result",
     "load_backoff",
     "load_errors",
+    "shown",
     "storable",
     "text",
 ]
@@ -34,7 +37,8 @@ MAX_BYTES = 2**20
 MAX_DEPTH = 100
 """How deep lists and dicts may be nested."""
 
-_MAX_REASON = 2**16
+_MAX_REASON = 2**17
+_MAX_VALUES = 2**13
 _MAX_REPR = 2**10
 
 _encoder = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
@@ -52,13 +56,25 @@ class _Refused(Exception):
         return InvalidPayload(root + "".join(reversed(self.steps)), self.reason)
 
 
+class _Budget:
+    """Bounds the work on shared parts: each place costs the bytes that it takes at the least."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = self._left = limit
+
+    def spend(self, least: int, reason: str) -> None:
+        self._left -= least
+        if self._left < 0:
+            raise _Refused(f"{reason}; at most {self._limit} bytes of JSON are kept")
+
+
 def encode(value: JSON, *, root: str = "payload", limit: int = MAX_BYTES) -> str:
     """Return *value* as JSON text of at most *limit* bytes in UTF-8, or raise `InvalidPayload`.
 
     *root* is what the value is called in the error's path.
     """
     try:
-        _check(value, MAX_DEPTH, [limit])
+        _check(value, MAX_DEPTH, _Budget(limit))
         encoded = _encoder.encode(value)
     except _Refused as refused:
         raise refused.at(root) from None
@@ -68,18 +84,18 @@ def encode(value: JSON, *, root: str = "payload", limit: int = MAX_BYTES) -> str
     return encoded
 
 
-def _check(value: Any, depth: int, budget: list[int]) -> None:
+def _check(value: Any, depth: int, budget: _Budget) -> None:
     """Raise `_Refused` unless *value* is JSON; *budget* bounds the work on shared parts."""
     kind = type(value)
     if kind is str:
-        _check_text(value)
+        _check_text(value, budget)
     elif kind is dict:
         _check_container(value, depth, budget)
         for key, item in value.items():
             if type(key) is not str:
                 raise _Refused(f"the key {_brief(key)} is {_kind(key)}; keys must be strings")
             try:
-                _check_text(key)
+                _check_text(key, budget)
                 _check(item, depth - 1, budget)
             except _Refused as refused:
                 refused.steps.append(f".{key}" if key.isidentifier() else f"[{_brief(key)}]")
@@ -96,7 +112,7 @@ def _check(value: Any, depth: int, budget: list[int]) -> None:
         if not math.isfinite(value):
             raise _Refused(f"{value} has no place in JSON")
     elif kind is int:
-        _check_integer(value)
+        _check_integer(value, budget)
     elif value is not None and kind is not bool:
         raise _Refused(f"{_kind(value)}; {_ADVICE.get(kind, 'convert it to plain JSON values')}")
 
@@ -111,17 +127,14 @@ _ADVICE: dict[type, str] = {
 }
 
 
-def _check_container(
-    value: Sequence[Any] | Mapping[Any, Any], depth: int, budget: list[int]
-) -> None:
+def _check_container(value: Sequence[Any] | Mapping[Any, Any], depth: int, budget: _Budget) -> None:
     if depth == 0:
         raise _Refused(f"nested deeper than {MAX_DEPTH} levels")
-    budget[0] -= len(value)
-    if budget[0] < 0:
-        raise _Refused("too many values")
+    budget.spend(len(value), "too many values")
 
 
-def _check_text(value: str) -> None:
+def _check_text(value: str, budget: _Budget) -> None:
+    budget.spend(len(value), "too large")
     if "\0" in value:
         raise _Refused("contains NUL (U+0000), which PostgreSQL cannot keep")
     if not value.isascii():
@@ -131,13 +144,14 @@ def _check_text(value: str) -> None:
             raise _Refused(f"contains a lone surrogate at {error.start}") from None
 
 
-def _check_integer(value: int) -> None:
+def _check_integer(value: int, budget: _Budget) -> None:
     if -(2**63) <= value < 2**63:
         return
     try:
-        str(value)
+        digits = len(str(value))
     except ValueError:
         raise _Refused("an integer of too many digits") from None
+    budget.spend(digits, "too large")
 
 
 def _kind(value: Any) -> str:
@@ -152,13 +166,18 @@ def _brief(value: Any) -> str:
 def text(value: Any, most: int) -> str:
     """Return ``str(value)`` if it can be had, storable, of about *most* characters at most."""
     try:
-        string = value if type(value) is str else str(value)
+        # Exactly a str: what __str__ returns may be of a subclass, with methods of its own.
+        string = value if type(value) is str else str.__str__(str(value))
     except BaseException as error:  # a hostile __str__ must not end a worker
         string = f"<{type(value).__name__} whose text raises {type(error).__name__}>"
-    if len(string) > most:
-        string = string[: most // 4] + " … " + string[-(most - most // 4) :]
-    clean: str = string.replace("\0", "\ufffd").encode(errors="backslashreplace").decode()
-    return clean
+    cut = _cut(string, most).replace("\0", "\ufffd")
+    return _cut(cut.encode(errors="backslashreplace").decode(), most)
+
+
+def _cut(string: str, most: int) -> str:
+    if len(string) <= most:
+        return string
+    return string[: most // 4] + " … " + string[-(most - most // 4) :]
 
 
 def storable(value: Any) -> JSON:
@@ -167,25 +186,32 @@ def storable(value: Any) -> JSON:
     Numbers, text, booleans and `None` stay, lists, tuples and mappings are converted inside, all
     else becomes its text; what is too large or too deep becomes the beginning and end of its text.
     """
+    converted = _convert(value, MAX_DEPTH - 10, [_MAX_VALUES])
     try:
-        converted = _convert(value, MAX_DEPTH - 10)
         encode(converted, limit=_MAX_REASON)
-    except (InvalidPayload, RecursionError):
-        return text(value, _MAX_REPR)
+    except InvalidPayload:
+        return text(converted, _MAX_REPR)
     return converted
 
 
-def _convert(value: Any, depth: int) -> JSON:
-    if depth == 0:
+def _convert(value: Any, depth: int, left: list[int]) -> JSON:
+    """Convert *value*, at most *depth* levels and *left* values of it."""
+    left[0] -= 1
+    if depth == 0 or left[0] < 0:
         return "…"
     if value is None or type(value) in (bool, int):
         return value
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else str(float(value))
-    if isinstance(value, list | tuple):
-        return [_convert(item, depth - 1) for item in value]
-    if isinstance(value, Mapping):
-        return {text(key, 200): _convert(item, depth - 1) for key, item in value.items()}
+    try:
+        if isinstance(value, float):
+            number = float.__float__(value)
+            return number if math.isfinite(number) else str(number)
+        if isinstance(value, list | tuple):
+            return [_convert(item, depth - 1, left) for item in islice(value, max(left[0], 0) + 1)]
+        if isinstance(value, Mapping):
+            items = islice(value.items(), max(left[0], 0) + 1)
+            return {text(key, 200): _convert(item, depth - 1, left) for key, item in items}
+    except BaseException:  # a hostile container; its text may be had
+        pass
     return text(value, _MAX_REASON // 4)
 
 
@@ -198,22 +224,24 @@ def encode_result(value: Any, *, limit: int = MAX_BYTES) -> str:
     try:
         return encode(value, root="result", limit=limit)
     except InvalidPayload as error:
-        shown = {
+        note = {
             "gaffer:error": "unserialisable",
             "reason": text(error, _MAX_REPR),
-            "repr": text(_Repr(value), _MAX_REPR),
+            "repr": text(shown(value), _MAX_REPR),
         }
-        return _encoder.encode(shown)
+        return _encoder.encode(note)
 
 
-class _Repr:
-    """Gives an object's repr as its text."""
+_reprs = reprlib.Repr()
+_reprs.maxstring = _reprs.maxother = _reprs.maxlong = 1000
 
-    def __init__(self, value: Any) -> None:
-        self._value = value
 
-    def __str__(self) -> str:
-        return repr(self._value)
+def shown(value: Any) -> str:
+    """Return the repr of *value*, of bounded length and work, whatever it does when asked."""
+    try:
+        return _reprs.repr(value)
+    except BaseException as error:
+        return f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
 
 
 def dump_errors(errors: Sequence[JobError]) -> str:

@@ -7,7 +7,6 @@ go on as `float` seconds; `None` means no limit, or never.
 from __future__ import annotations
 
 import dataclasses
-import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,6 +16,7 @@ from uuid import UUID
 
 from gaffer import checks
 from gaffer.checks import DEFAULT_AGE, Check, listed
+from gaffer.codec import shown
 from gaffer.errors import InvalidJob, InvalidQueueConf
 from gaffer.job import JSON, Backoff, Exponential, JobState, Worker
 
@@ -34,6 +34,7 @@ __all__ = [
     "QueueConf",
     "QueueOptions",
     "changed",
+    "check_id",
     "check_job",
     "check_name",
     "check_option",
@@ -208,12 +209,22 @@ def changed(conf: QueueConf, changes: Mapping[str, Any]) -> QueueConf:
 
 def check_job(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a job's *options* checked, without those that are `None`; raise `InvalidJob`."""
-    given = {name: value for name, value in options.items() if value is not None}
+    given = {
+        name: value
+        for name, value in options.items()
+        if value is not None or name not in _JOB_CHECKS
+    }
     if given.keys() >= {"scheduled_at", "delay"}:
         raise InvalidJob(
             "scheduled_at and delay: give one of the two", keys=["scheduled_at", "delay"]
         )
     return _checked(given, _JOB_CHECKS, InvalidJob)
+
+
+def check_id(value: Any) -> UUID:
+    """Return *value* if it is a UUID, or raise `InvalidJob`."""
+    checked: UUID = _checked({"id": value}, {"id": checks.uuid}, InvalidJob)["id"]
+    return checked
 
 
 def check_option(name: str, value: Any, check: Check) -> Any:
@@ -228,7 +239,7 @@ def check_name(
     try:
         return checks.name(value)
     except ValueError as reason:
-        raise error(f"{what}={reprlib.repr(value)}: {reason}", keys=[what]) from None
+        raise error(f"{what}={shown(value)}: {reason}", keys=[what]) from None
 
 
 def check_worker(worker: Any) -> Worker | None:
@@ -236,9 +247,7 @@ def check_worker(worker: Any) -> Worker | None:
     try:
         return None if worker is None else checks.worker(worker)
     except ValueError as reason:
-        raise InvalidQueueConf(
-            f"worker={reprlib.repr(worker)}: {reason}", keys=["worker"]
-        ) from None
+        raise InvalidQueueConf(f"worker={shown(worker)}: {reason}", keys=["worker"]) from None
 
 
 def _checked(
@@ -253,7 +262,7 @@ def _checked(
         try:
             checked[name] = known[name](value)
         except ValueError as reason:
-            raise error(f"{name}={reprlib.repr(value)}: {reason}", keys=[name]) from None
+            raise error(f"{name}={shown(value)}: {reason}", keys=[name]) from None
     return checked
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 from uuid import UUID
 
+from gaffer.codec import shown
 from gaffer.conf import QueueConf
 from gaffer.job import Job
 
@@ -212,4 +213,4 @@ def emit(hooks: Iterable[Hook], event: Event) -> None:
             observe: Any = getattr(hook, "gaffer_hook", hook)
             observe(event)
         except BaseException:
-            _log.warning("hook %r failed on %s", hook, event.path, exc_info=True)
+            _log.warning("hook %s failed on %s", shown(hook), event.path, exc_info=True)

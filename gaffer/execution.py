@@ -19,7 +19,7 @@ from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 from gaffer import checks, codec
 from gaffer.clock import Clock
-from gaffer.errors import GafferError
+from gaffer.errors import GafferError, JobTimeout
 from gaffer.failures import failure
 from gaffer.interrupt import Interrupt
 from gaffer.job import Cancel, Complete, Fail, Job, Outcome, Schedule, Worker
@@ -106,6 +106,8 @@ class Execution:
         try:
             return outcome_of(_call(self._worker, self.job))
         except BaseException as error:  # a job's SystemExit is that job's failure
+            if isinstance(error, JobTimeout) and self._interrupt is not None:
+                self._interrupt.landed()
             return Fail(failure(error))
 
     def expire(self, why: Why) -> None:
@@ -115,8 +117,8 @@ class Execution:
         self.told = True
         if why == "timeout":
             self.stack = self._sample()
-            if self._interrupt is not None:
-                self._interrupt.shoot()
+        if self._interrupt is not None:
+            self._interrupt.shoot()
         self.why = why
         self._report(Expired(self))
 
@@ -247,17 +249,17 @@ def _call(worker: Worker, job: Job) -> Any:
 
 def outcome_of(value: Any) -> Outcome:
     """Return what a worker's return value means; raise `ValueError` for a bad `Schedule`."""
-    match value:
-        case None:
-            return Complete()
-        case Complete(result):
-            return Complete(_plain(result))
-        case Fail(reason):
-            return Fail(codec.storable(reason))
-        case Cancel(reason):
-            return Cancel(codec.storable(reason))
-        case Schedule():
-            return _schedule(value)
+    if value is None:
+        return Complete()
+    kind = type(value)  # not isinstance: it asks the object, which may raise
+    if kind is Complete:
+        return Complete(_plain(value.result))
+    if kind is Fail:
+        return Fail(codec.storable(value.reason))
+    if kind is Cancel:
+        return Cancel(codec.storable(value.reason))
+    if kind is Schedule:
+        return _schedule(value)
     return Complete(_plain(value))
 
 

@@ -32,8 +32,8 @@ def failure(error: BaseException) -> JSON:
 
 def _traceback(error: BaseException) -> str:
     # The first frame is the one of gaffer that called the worker.
-    own = error.__traceback__
     try:
+        own = error.__traceback__
         return "".join(traceback.format_exception(type(error), error, own and own.tb_next))
     except BaseException as failed:  # a hostile exception, or one nested too deep
         return f"<no traceback: {type(failed).__name__}>"

@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Any
 
 from gaffer.errors import Conflict, GafferError
-from gaffer.events import JobLate
 from gaffer.execution import outcome_of
 from gaffer.failures import failure
 from gaffer.job import JSON, Cancel, Complete, Fail, Job, Outcome, Schedule
@@ -58,7 +57,7 @@ class ClaimedJob:
         writing.raise_if_stuck()
         self.settled = True
         if writing.late:
-            self._ledger.emit(JobLate(actor="worker", job=self.job))
+            self._ledger.too_late(self.job, "worker")
             raise Conflict([self.job.id])
         return step.after
 

@@ -13,11 +13,13 @@ class WorkersInfo:
     """The workers of a queue.
 
     *active*: jobs that run in this process; *abandoned*: threads here that outlive their job's
-    timeout; *max_local*, *max_global*: the limits, `None` for none.
+    timeout; *late*: results that came too late here and were dropped, since the queue was declared;
+    *max_local*, *max_global*: the limits, `None` for none.
     """
 
     active: int
     abandoned: int
+    late: int
     max_local: int | None
     max_global: int | None
 

@@ -15,6 +15,7 @@ from gaffer.conf import (
     QueueConf,
     QueueOptions,
     changed,
+    check_name,
     check_option,
     configured,
 )
@@ -24,7 +25,7 @@ from gaffer.events import Event, QueueCreated, QueueDeleted, QueueUpdated, emit
 from gaffer.execution import shielded
 from gaffer.hand import Claiming
 from gaffer.info import QueueInfo
-from gaffer.job import JSON, Job, JobState, StateStats, Worker
+from gaffer.job import JSON, Job, JobFilter, JobState, StateStats, Worker
 from gaffer.process import Process
 from gaffer.queue import Queue
 from gaffer.supervisor import Supervisor
@@ -66,7 +67,7 @@ class Gaffer(Process):
         """
         with self._admin:
             self._check_open()
-            if name in self._queues:
+            if check_name(name, "queue") in self._queues:
                 raise QueueExists(name)
             event = self._declare(name, worker, driver, options)
         self._emit_queue(event)
@@ -89,7 +90,7 @@ class Gaffer(Process):
         """
         with self._admin:
             self._check_open()
-            if name in self._queues:
+            if check_name(name, "queue") in self._queues:
                 event: Event = self._replace(name, worker, driver, options)
             else:
                 event = self._declare(name, worker, driver, options)
@@ -186,6 +187,8 @@ class Gaffer(Process):
             )
             if supervisor is not None and storage.storage != supervisor.conf.driver.storage:
                 supervisor = None  # of the same name, elsewhere
+            heard = supervisor is not None and driver is not None and supervisor.ledger.heard
+            gone = storage.job_list(JobFilter(queue=name)) if heard else []
             try:
                 storage.queue_delete(name, jobs=driver is not None)
             except UnknownQueue:
@@ -195,6 +198,7 @@ class Gaffer(Process):
                 del self._queues[name]
         if supervisor is not None:
             supervisor.stop(0.0)
+            supervisor.ledger.deleted((job.id for job in gone), "user")
             supervisor.ledger.emit(QueueDeleted(actor="user", queue=name))
 
     @shielded

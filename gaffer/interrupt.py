@@ -58,6 +58,10 @@ class Interrupt:
         if self._take():
             _raise_in(self._thread, JobTimeout)
 
+    def landed(self) -> None:
+        """Note, in the job's thread, that a `JobTimeout` was caught at the end of its code."""
+        self._spent = self._due
+
     def run(self, body: Callable[[], T], interrupted: Callable[[], T]) -> T:
         """Return what *body* returns, or what *interrupted* does if a shot ended it.
 

@@ -84,7 +84,7 @@ class JobError:
     at: datetime
 
 
-_UNREAD: Any = object()
+_UNREAD: Any = ...  # no JSON decodes to it, and copies of it are the same object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

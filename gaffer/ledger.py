@@ -14,10 +14,20 @@ from typing import Any
 from uuid import UUID
 
 from gaffer import codec, machine
-from gaffer.conf import NewJob, QueueConf, check_job
+from gaffer.conf import NewJob, QueueConf, check_id, check_job
 from gaffer.driver import Claim, Driver
 from gaffer.errors import InvalidJob, UnknownJob
-from gaffer.events import Actor, Event, Hook, JobDeleted, JobInserted, JobRescued, JobsClaimed, emit
+from gaffer.events import (
+    Actor,
+    Event,
+    Hook,
+    JobDeleted,
+    JobInserted,
+    JobLate,
+    JobRescued,
+    JobsClaimed,
+    emit,
+)
 from gaffer.failures import lost
 from gaffer.ids import job_id
 from gaffer.job import Fail, Job, JobFilter, JobState, Outcome, StateStats
@@ -50,6 +60,7 @@ class Ledger:
         self._global_hooks = hooks
         self._ledger_of = ledger_of
         self._max_bytes = max_bytes
+        self.late = 0  # results that came too late and were dropped
         self.writings = 0  # how often a step was written here: tells the pruner that there is work
         self.configure(conf)
 
@@ -64,8 +75,8 @@ class Ledger:
         emit((*self._global_hooks(), *self.conf.hooks), event)
 
     @property
-    def _heard(self) -> bool:
-        # Events are not even made when nobody listens.
+    def heard(self) -> bool:
+        """Whether any hook listens; events are not even made when none does."""
         return bool(self.conf.hooks) or bool(self._global_hooks())
 
     # -- inserting ---------------------------------------------------------------------------------
@@ -118,7 +129,7 @@ class Ledger:
 
     def announce(self, jobs: Iterable[Job], actor: Actor) -> None:
         """Tell the hooks of inserted jobs."""
-        if self._heard:
+        if self.heard:
             for job in jobs:
                 self.emit(JobInserted(actor=actor, job=job))
 
@@ -137,7 +148,7 @@ class Ledger:
 
     def get(self, id: UUID) -> Job:
         """Return a job of this queue, or raise `UnknownJob`."""
-        job = self.driver.job_get(id)
+        job = self.driver.job_get(check_id(id))
         if job is None or job.queue != self.conf.name:
             raise UnknownJob(self.conf.name, id)
         return job
@@ -160,7 +171,14 @@ class Ledger:
 
     # -- changing ----------------------------------------------------------------------------------
 
-    def claim(self, limit: int | None, node: str, *, even_paused: bool = False) -> list[Job]:
+    def claim(
+        self,
+        limit: int | None,
+        node: str,
+        *,
+        even_paused: bool = False,
+        actor: Actor = "runner",
+    ) -> list[Job]:
         """Claim up to *limit* jobs for *node*."""
         jobs = self.driver.job_claim(
             Claim(
@@ -172,8 +190,8 @@ class Ledger:
                 even_paused=even_paused,
             )
         )
-        if jobs and self._heard:
-            self.emit(JobsClaimed(actor="runner", queue=self.conf.name, jobs=tuple(jobs)))
+        if jobs and self.heard:
+            self.emit(JobsClaimed(actor=actor, queue=self.conf.name, jobs=tuple(jobs)))
         return jobs
 
     def settling(self, job: Job, outcome: Outcome, actor: Actor) -> Step:
@@ -201,7 +219,7 @@ class Ledger:
         writing = Writing(self.driver, steps, self._ledger_of)
         writing.run()
         self.writings += 1
-        if self._heard or any(step.forwarding for step in writing.written):
+        if self.heard or any(step.forwarding for step in writing.written):
             for step in writing.written:
                 self._told(step)
         return writing
@@ -212,6 +230,12 @@ class Ledger:
         self.emit(step.event())
         if step.forwarding is not None:
             step.forwarding.announce(step.forwarding.job, step.actor)
+
+    def too_late(self, job: Job, actor: Actor) -> None:
+        """Count, log and tell the hooks that the result of *job*'s attempt was dropped."""
+        self.late += 1
+        _log.info("the result of job %s came too late and is dropped", job.id)
+        self.emit(JobLate(actor=actor, job=job))
 
     def cancel(self, id: UUID) -> Job:
         """Cancel an available job; raise `InvalidTransition` or `UnknownJob`."""
@@ -229,7 +253,7 @@ class Ledger:
         self.get(id)
         if not self.driver.job_delete(id):
             raise UnknownJob(self.conf.name, id)
-        self._deleted([id], "user")
+        self.deleted([id], "user")
 
     def prune(self, actor: Actor) -> list[UUID]:
         """Delete what is old enough, in batches; return the ids."""
@@ -237,14 +261,15 @@ class Ledger:
         pruned: list[UUID] = []
         while cutoffs:
             ids = self.driver.job_prune(self.conf.name, cutoffs, _BATCH)
-            self._deleted(ids, actor)
+            self.deleted(ids, actor)
             pruned += ids
             if len(ids) < _BATCH:
                 break
         return pruned
 
-    def _deleted(self, ids: Iterable[UUID], actor: Actor) -> None:
-        if self._heard:
+    def deleted(self, ids: Iterable[UUID], actor: Actor) -> None:
+        """Tell the hooks of deleted jobs."""
+        if self.heard:
             for id in ids:
                 self.emit(JobDeleted(actor=actor, queue=self.conf.name, job_id=id))
 

@@ -114,6 +114,8 @@ def settle(job: Job, outcome: Outcome, *, now: datetime, roll: float = 0.5) -> J
         case Fail(reason):
             return _fail(job, reason, now, roll)
         case Cancel(reason):
+            if job.state is not JobState.EXECUTING:  # an available job is cancelled by `cancel`
+                raise InvalidTransition(job.id, job.state, JobState.CANCELLED)
             return _enter(
                 job,
                 JobState.CANCELLED,
@@ -147,7 +149,7 @@ def _delay(backoff: Backoff, failures: int, roll: float) -> float:
     try:
         delay = backoff.base * backoff.factor ** (failures - 1)
     except OverflowError:
-        delay = backoff.maximum
+        delay = backoff.maximum if backoff.base else 0.0
     return min(delay, backoff.maximum) * (1 + backoff.jitter * (2 * roll - 1))
 
 

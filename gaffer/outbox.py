@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
 from gaffer.errors import DriverUnavailable, UnknownQueue
-from gaffer.events import JobLate
 from gaffer.execution import Execution
 from gaffer.failures import timed_out
 from gaffer.job import Fail, Job
@@ -28,22 +27,23 @@ class Outbox:
     def __init__(self, ledger: Ledger, settled: Callable[[Sequence[UUID]], None]) -> None:
         self._ledger = ledger
         self._settled = settled
-        self._steps: list[Step] = []
+        self._steps: dict[UUID, Step] = {}
 
     def __len__(self) -> int:
         return len(self._steps)
 
     def ids(self) -> list[UUID]:
         """Return the ids of the jobs whose step is not written."""
-        return [step.before.id for step in list(self._steps)]
+        return list(self._steps)
 
     def ended(self, execution: Execution) -> None:
-        """Take in an execution that has ended."""
-        self._steps.append(self._step(execution))
+        """Take in an execution that has ended; again does nothing."""
+        if execution.job.id not in self._steps:
+            self._steps[execution.job.id] = self._step(execution)
 
     def released(self, jobs: Iterable[Job]) -> None:
         """Take in jobs that go back to available at no cost."""
-        self._steps += [self._ledger.releasing(job) for job in jobs]
+        self._steps.update((job.id, self._ledger.releasing(job)) for job in jobs)
 
     def _step(self, execution: Execution) -> Step:
         job = execution.job
@@ -63,23 +63,31 @@ class Outbox:
         If the batch as a whole is refused by an error of the driver, each step is tried alone, so
         that one that cannot be stored does not hold up the others.
         """
-        steps, self._steps = self._steps, []  # a hook may come back here
+        steps = self._emptied()
         error = self._write(steps)
         if error is None or len(steps) == 1 or isinstance(error, DriverUnavailable | UnknownQueue):
             return error
-        steps, self._steps = self._steps, []
-        errors = [self._write([step]) for step in steps]
+        errors = [self._write([step]) for step in self._emptied()]
         return next((error for error in errors if error is not None), None)
 
-    def _write(self, steps: list[Step]) -> Exception | None:
+    def _emptied(self) -> list[Step]:
+        # Out of the box while they are written: a hook may come back here.
+        steps, self._steps = list(self._steps.values()), {}
+        return steps
+
+    def _write(self, steps: Sequence[Step]) -> Exception | None:
         try:
             writing = self._ledger.write(steps)
-        except Exception as error:
-            self._steps += steps
-            return error
+        except BaseException as error:
+            self._put_back(steps)
+            if isinstance(error, Exception):
+                return error
+            raise
         for step in writing.late:
-            _log.info("the result of job %s came too late and is dropped", step.before.id)
-            self._ledger.emit(JobLate(actor=step.actor, job=step.before))
-        self._steps += [step for step, _ in writing.stuck]
+            self._ledger.too_late(step.before, step.actor)
+        self._put_back([step for step, _ in writing.stuck])
         self._settled([step.before.id for step in (*writing.written, *writing.late)])
         return writing.stuck[0][1] if writing.stuck else None
+
+    def _put_back(self, steps: Sequence[Step]) -> None:
+        self._steps.update((step.before.id, step) for step in steps)

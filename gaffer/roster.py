@@ -65,23 +65,38 @@ class Roster:
         return started, [execution.job for execution in unable]
 
     def take(self, report: Report) -> Execution | None:
-        """Note what was reported; return the execution if it has just ended."""
+        """Note what was reported; return the execution if it has just ended, to be `gone`."""
         match report:
             case Finished():
-                return self._running.pop(report.job.id, None)
+                return report if self._runs(report) else None
             case Expired(execution):
+                if not self._runs(execution):
+                    return None
                 self._crew.lose()
                 if execution in self._home:
                     self._home.discard(execution)
                 else:
                     self._abandoned.add(execution)
-                return self._running.pop(execution.job.id, None)
+                return execution
             case Late(execution):
                 if execution in self._abandoned:
                     self._abandoned.discard(execution)
                 else:
                     self._home.add(execution)
         return None
+
+    def _runs(self, execution: Execution) -> bool:
+        # Not by the id alone: the job may run again while an older attempt reports.
+        return self._running.get(execution.job.id) is execution
+
+    def gone(self, execution: Execution) -> None:
+        """Forget an execution that `take` returned."""
+        del self._running[execution.job.id]
+
+    def reports(self) -> list[Report]:
+        """Return the reports that the running ones should have made by now: some may be lost."""
+        ended = [execution for execution in self._running.values() if execution.ended]
+        return [Expired(execution) if execution.why else execution for execution in ended]
 
     def longest_shutdown(self) -> float:
         """Return the longest `shutdown_timeout` of the running jobs, in seconds."""

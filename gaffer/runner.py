@@ -17,7 +17,7 @@ from uuid import UUID
 from gaffer.asking import Asking
 from gaffer.clock import Clock
 from gaffer.errors import DriverUnavailable, Stopped
-from gaffer.events import JobLate, QueueStuck, RunnerFailed
+from gaffer.events import Actor, QueueStuck, RunnerFailed
 from gaffer.execution import Expired, Finished, Late, Report
 from gaffer.heartbeat import Heartbeat
 from gaffer.job import Job
@@ -57,7 +57,7 @@ class Runner:
         self.draining = False
         self.stuck = False
         self.service = Service(
-            f"gaffer:{name}:runner", self.step, failed=self._failed, nudge=self.look
+            f"gaffer:{name}:runner", self.step, failed=self._broken, nudge=self.look
         )
         self._node = node
         self._heartbeat = heartbeat
@@ -106,6 +106,10 @@ class Runner:
     def _look(self) -> None:
         self._want = True
 
+    def drain(self) -> None:
+        """Claim no more; in the runner's turn, so that no claim is under way."""
+        self.draining = True
+
     def subscribed(self, subscribed: bool) -> None:
         """Note whether the driver calls `wake`, so that polling is for safety only."""
         self._subscribed = subscribed
@@ -125,19 +129,25 @@ class Runner:
 
     def rescue(self, orphans: Sequence[Job], lease: float) -> None:
         """Have the jobs of silent nodes settled."""
-        self._inbox.put(lambda: self.ledger.rescue(orphans, lease))
+        self._inbox.put(lambda: self._rescue(orphans, lease))
 
-    def ask(self, call: Callable[[], T]) -> T:
+    def _rescue(self, orphans: Sequence[Job], lease: float) -> None:
+        try:
+            self.ledger.rescue(orphans, lease)
+        except DriverUnavailable as error:
+            _log.warning("queue %r: rescue comes later: %s", self.ledger.conf.name, error)
+
+    def ask(self, call: Callable[[], T], timeout: float = _TURN) -> T:
         """Have *call* run in the runner's turn; return what it returns, raise what it raises.
 
-        Raise `DriverUnavailable` if the turn does not come within 30 seconds.
+        Raise `DriverUnavailable` if the turn does not come within *timeout* seconds.
         """
         if self.service.inside or not self.service.running:
             with self._turn:
                 return call()
         asking = Asking(call)
         self._inbox.put(asking)
-        return asking.answer(_TURN, lambda: self.service.running)
+        return asking.answer(timeout, lambda: self.service.running)
 
     def wait(self, done: Callable[[], bool], timeout: float | None) -> bool:
         """Wait until *done*, which settling may make true; return whether it is."""
@@ -243,12 +253,13 @@ class Runner:
         self._reported_at = self._clock.monotonic()
         execution = self._roster.take(report)
         if execution is not None:
-            self._outbox.ended(execution)
+            self._outbox.ended(execution)  # first here, then not there: nothing is lost between
+            self._roster.gone(execution)
             self._want = True
         if not isinstance(report, Finished):
             self._check_stuck()
             if isinstance(report, Late) and report.dropped:
-                self.ledger.emit(JobLate(actor="worker", job=report.execution.job))
+                self.ledger.too_late(report.execution.job, "worker")
 
     # -- settle ------------------------------------------------------------------------------------
 
@@ -275,6 +286,12 @@ class Runner:
             return
         pause = retry.failed()
         _log.warning("queue %r tries again in %.1f s: %r", self.ledger.conf.name, pause, error)
+        self._failed(error)
+
+    def _broken(self, error: BaseException) -> None:
+        """Note that an exception ended a step; what it had taken from the inbox may be lost."""
+        for report in self._roster.reports():
+            self._inbox.put(report)
         self._failed(error)
 
     def _failed(self, error: BaseException) -> None:
@@ -307,21 +324,21 @@ class Runner:
         jobs = self._claimed(free, even_paused=even_paused)
         self._want = len(jobs) == free  # no more than was asked for: there may be others
         started, unable = self._roster.run(jobs, self.ledger.conf)
+        self._doubt = False
         if unable:
             self._outbox.released(unable)
             error = RuntimeError(f"no thread for {len(unable)} jobs; they are released")
             self._went(self._claiming, error)
         return {execution.job.id for execution in started}
 
-    def _claimed(self, limit: int, *, even_paused: bool = False) -> list[Job]:
+    def _claimed(
+        self, limit: int, *, even_paused: bool = False, actor: Actor = "runner"
+    ) -> list[Job]:
         self._heartbeat.ensure()
         if self._doubt:
             self._reconcile()
-        try:
-            jobs = self.ledger.claim(limit, self._node, even_paused=even_paused)
-        except DriverUnavailable:
-            self._doubt = True
-            raise
+        self._doubt = True  # until the caller has noted what it got
+        jobs = self.ledger.claim(limit, self._node, even_paused=even_paused, actor=actor)
         self._claiming.succeeded()
         return jobs
 
@@ -331,8 +348,9 @@ class Runner:
 
     def _claim_by_hand(self) -> Job | None:
         self._check_open()
-        jobs = self._claimed(1)
+        jobs = self._claimed(1, actor="user")
         self.held.update(job.id for job in jobs)
+        self._doubt = False
         return jobs[0] if jobs else None
 
     def _reconcile(self) -> None:
@@ -396,6 +414,8 @@ class Runner:
 
     def _release_held(self) -> None:
         """Give back what was claimed by hand: nobody beats for it any more."""
+        if not self.held:
+            return
         try:
             held = [job for job in self.ledger.held(self._node) if job.id in self.held]
             self.ledger.write([self.ledger.releasing(job) for job in held])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Iterable
 from uuid import UUID
 
+from gaffer.codec import shown
 from gaffer.driver import Driver
 from gaffer.errors import InvalidJob, UnknownJob
 from gaffer.job import Job, JobFilter, JobState
@@ -24,14 +24,14 @@ def job_filter(
 ) -> JobFilter:
     """Return the filter; raise `InvalidJob`, or `UnknownJob` if *after* is an id that is gone."""
     if limit is not None and (type(limit) is not int or limit < 0):
-        raise InvalidJob(f"limit={reprlib.repr(limit)}: must be a natural number", keys=["limit"])
+        raise InvalidJob(f"limit={shown(limit)}: must be a natural number", keys=["limit"])
     if isinstance(after, UUID):
         job = driver.job_get(after)
         if job is None:
             raise UnknownJob(queue or "*", after)
         after = job
     elif after is not None and not isinstance(after, Job):
-        raise InvalidJob(f"after={reprlib.repr(after)}: must be a Job or its id", keys=["after"])
+        raise InvalidJob(f"after={shown(after)}: must be a Job or its id", keys=["after"])
     return JobFilter(
         queue=queue,
         states=_states(state),
@@ -50,5 +50,5 @@ def _states(state: str | Iterable[str] | None) -> frozenset[JobState] | None:
     except (TypeError, ValueError):
         known = ", ".join(JobState)
         raise InvalidJob(
-            f"state={reprlib.repr(state)}: must be among {known}, or 'incomplete'", keys=["state"]
+            f"state={shown(state)}: must be among {known}, or 'incomplete'", keys=["state"]
         ) from None

@@ -34,6 +34,8 @@ __all__ = ["SETTLE_FOR", "Shared", "Supervisor"]
 
 SETTLE_FOR = 5.0
 """Seconds that a stopping queue goes on trying to write what has ended."""
+_TURN = 30.0
+"""Seconds that an unlimited `drain` gives a claim that is under way."""
 _GLANCE = 0.25
 """Seconds between looks of `flush` at the storage, when nothing happens here."""
 
@@ -144,10 +146,22 @@ class Supervisor:
 
     def drain(self, timeout: float | None) -> None:
         """Claim no more here, and wait for what runs."""
-        self.runner.draining = True
         left = self.runner.unsettled
-        if self._called_from_inside() or not self.runner.wait(lambda: not left(), timeout):
+        if self._called_from_inside():
             raise DrainTimeout(self.conf.name, left(), timeout)
+        began = self._clock.monotonic()
+        self._begin_drain(timeout)
+        if timeout is not None:
+            timeout -= self._clock.monotonic() - began
+        if not self.runner.wait(lambda: not left(), timeout):
+            raise DrainTimeout(self.conf.name, left(), timeout)
+
+    def _begin_drain(self, timeout: float | None) -> None:
+        try:
+            self.runner.ask(self.runner.drain, _TURN if timeout is None else timeout)
+        except DriverUnavailable:
+            self.runner.draining = True  # a claim hangs; it is the last one
+            raise DrainTimeout(self.conf.name, self.runner.unsettled(), timeout) from None
 
     def flush(self, timeout: float | None) -> None:
         """Wait until no job is available or executing, in whatever process."""
@@ -222,6 +236,7 @@ class Supervisor:
             workers=WorkersInfo(
                 active=runner.active,
                 abandoned=runner.abandoned,
+                late=self.ledger.late,
                 max_local=conf.max_workers,
                 max_global=conf.global_max_workers,
             ),

@@ -51,15 +51,18 @@ class Watchdog:
 
     def check(self) -> float | None:
         """End what is due now; return the seconds to the next deadline, or `None`."""
-        due = []
-        with self._lock:
-            now = self._clock.monotonic()
-            while self._heap and (self._heap[0][0] <= now or self._heap[0][2].ended):
-                due.append(heappop(self._heap))
-            pause = self._heap[0][0] - now if self._heap else None
-        for _, _, execution, why in due:
-            execution.expire(why)
-        return pause
+        while True:
+            with self._lock:
+                while self._heap and self._heap[0][2].ended:
+                    heappop(self._heap)
+                first = self._heap[0] if self._heap else None
+            if first is None:
+                return None
+            deadline, _, execution, why = first
+            pause = deadline - self._clock.monotonic()
+            if pause > 0:
+                return pause
+            execution.expire(why)  # it stays on the heap until it has ended
 
     def _step(self) -> bool:
         self._service.wait(self.check())

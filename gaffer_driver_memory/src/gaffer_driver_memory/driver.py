@@ -213,7 +213,8 @@ class MemoryDriver(Driver):
         return [copied(job) for job in sorted(found, key=_by_age)]
 
     def _silent(self, job: Job, since: datetime) -> bool:
-        beat = self._storage.nodes.get(self._storage.holders[job.id.int])
+        node = self._storage.holders.get(job.id.int)
+        beat = None if node is None else self._storage.nodes.get(node)
         return beat is None or beat <= since
 
     # -- waking ----------------------------------------------------------------------------------

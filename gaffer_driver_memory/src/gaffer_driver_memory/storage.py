@@ -96,7 +96,7 @@ class Storage:
             old = before.get(key)
             if old is not None:
                 index.remove(old)
-                if old.state is JobState.EXECUTING:
+                if job.state is not JobState.EXECUTING:
                     self.holders.pop(key, None)
             index.add(job)
             if job.scheduled_at is not None and job.scheduled_at == index.due:
