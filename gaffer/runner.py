@@ -15,13 +15,15 @@ from typing import TypeAlias, TypeVar
 from uuid import UUID
 
 from gaffer.asking import Asking
+from gaffer.claims import Claims
 from gaffer.clock import Clock
 from gaffer.errors import DriverUnavailable, Stopped
-from gaffer.events import Actor, QueueStuck, RunnerFailed
+from gaffer.events import QueueStuck, RunnerFailed
 from gaffer.execution import Expired, Finished, Late, Report
 from gaffer.heartbeat import Heartbeat
 from gaffer.job import Job
 from gaffer.ledger import Ledger
+from gaffer.lookout import Lookout
 from gaffer.outbox import Outbox
 from gaffer.retry import Retry
 from gaffer.roster import Roster
@@ -37,8 +39,6 @@ Message: TypeAlias = Report | Callable[[], object] | None
 
 _CLAIM_MOST = 100
 """Jobs per claim; a queue without a limit claims again until there are no more."""
-_SAFETY_POLL = 5.0
-"""Seconds between looks for jobs although the driver says when there are some."""
 _PATIENCE = 10.0
 """Seconds without anything to do, after which idle threads may go."""
 _TURN = 30.0
@@ -53,14 +53,13 @@ class Runner:
     ) -> None:
         name = ledger.conf.name
         self.ledger = ledger
-        self.held: set[UUID] = set()  # claimed by hand
+        self.claims = Claims(ledger, node, heartbeat)
+        self.lookout = Lookout(clock)
         self.draining = False
         self.stuck = False
         self.service = Service(
             f"gaffer:{name}:runner", self.step, failed=self._broken, nudge=self.look
         )
-        self._node = node
-        self._heartbeat = heartbeat
         self._clock = clock
         self._inbox: SimpleQueue[Message] = SimpleQueue()
         self._roster = Roster(name, self._inbox.put, watchdog=watchdog, clock=clock)
@@ -70,11 +69,7 @@ class Runner:
         self._turn = RLock()
         self._quiet = Condition()
         self._polls: list[set[UUID]] = []
-        self._poked = False
-        self._subscribed = False
-        self._want = False  # whether a claim may find something
-        self._doubt = False  # whether a claim may have got something that we do not know of
-        self._next_poll = self._reported_at = clock.monotonic()
+        self._reported_at = clock.monotonic()
         self._stop_by: float | None = None
 
     # -- for other threads -------------------------------------------------------------------------
@@ -95,32 +90,20 @@ class Runner:
 
     def wake(self) -> None:
         """Say that there may be jobs; from any thread, any number of times."""
-        if not self._poked and self.ledger.conf.poll_interval is not None:
-            self._poked = True  # two threads at once send two messages: no harm
+        if self.lookout.poke(self.ledger.conf):
             self._inbox.put(None)
 
     def look(self) -> None:
         """Have the runner look for jobs, whatever the poll interval."""
-        self._inbox.put(self._look)
-
-    def _look(self) -> None:
-        self._want = True
+        self._inbox.put(self.lookout.look)
 
     def drain(self) -> None:
         """Claim no more; in the runner's turn, so that no claim is under way."""
         self.draining = True
 
-    def subscribed(self, subscribed: bool) -> None:
-        """Note whether the driver calls `wake`, so that polling is for safety only."""
-        self._subscribed = subscribed
-
     def look_again(self) -> None:
         """Have the runner look at its configuration, and for jobs if it polls at all."""
-        self._inbox.put(self._look_again)
-
-    def _look_again(self) -> None:
-        self._next_poll = self._clock.monotonic()
-        self._want = self._want or self._interval() is not None
+        self._inbox.put(lambda: self.lookout.rearm(self.ledger.conf))
 
     def tell(self, ids: Iterable[UUID]) -> None:
         """Tell running jobs to stop, because they are gone from storage."""
@@ -194,7 +177,7 @@ class Runner:
 
     def start(self) -> None:
         """Start the thread, which looks for jobs at once."""
-        self._want = self.ledger.conf.poll_interval is not None
+        self.lookout.rearm(self.ledger.conf)
         self.service.start()
 
     def step(self) -> bool:
@@ -209,19 +192,12 @@ class Runner:
         """Return how long there is nothing to do unless a message comes."""
         now = self._clock.monotonic()
         due = now + (_PATIENCE if self._stop_by is None else 0.1)
-        if self._want and self._may_claim():
+        if self.lookout.wanted and self._may_claim():
             due = min(due, self._claiming.at or now)
         if self._outbox:
             due = min(due, self._writing.at or now)
-        if self._interval() is not None:
-            due = min(due, self._next_poll)
+        due = min(due, self.lookout.next(self.ledger.conf) or due)
         return max(0.0, due - now)
-
-    def _interval(self) -> float | None:
-        interval = self.ledger.conf.poll_interval
-        if interval is not None and self._subscribed:
-            return max(interval, _SAFETY_POLL)
-        return interval
 
     def _collect(self, patience: float) -> None:
         """Wait for a message, up to *patience* seconds, and take all that there are."""
@@ -231,21 +207,16 @@ class Runner:
                 self._take(self._inbox.get_nowait())
         except Empty:
             pass
-        now = self._clock.monotonic()
-        if now - self._reported_at >= _PATIENCE:
+        if self._clock.monotonic() - self._reported_at >= _PATIENCE:
             self._roster.rest()
-        interval = self._interval()
-        if interval is not None and now >= self._next_poll:
-            self._next_poll = now + interval
-            self._want = True
+        self.lookout.tick(self.ledger.conf)
 
     def _take(self, message: Message) -> None:
         match message:
-            case None:
-                self._poked = False
-                self._want = True
             case Finished() | Expired() | Late():
                 self._take_report(message)
+            case None:
+                self.lookout.poked()
             case call:
                 call()
 
@@ -255,7 +226,7 @@ class Runner:
         if execution is not None:
             self._outbox.ended(execution)  # first here, then not there: nothing is lost between
             self._roster.gone(execution)
-            self._want = True
+            self.lookout.look()  # a slot is free
         if not isinstance(report, Finished):
             self._check_stuck()
             if isinstance(report, Late) and report.dropped:
@@ -301,7 +272,7 @@ class Runner:
 
     def _claim(self) -> None:
         """Fill the free slots."""
-        if self._want and self._may_claim() and self._claiming.due:
+        if self.lookout.wanted and self._may_claim() and self._claiming.due:
             try:
                 self._fill()
             except DriverUnavailable as error:
@@ -321,26 +292,17 @@ class Runner:
         free = self._free()
         if free <= 0:
             return set()
-        jobs = self._claimed(free, even_paused=even_paused)
-        self._want = len(jobs) == free  # no more than was asked for: there may be others
+        jobs = self.claims.make(free, self.unsettled, even_paused=even_paused, actor="runner")
+        self._claiming.succeeded()
+        # As many as were asked for: there may be others.
+        self.lookout.wanted = len(jobs) == free
         started, unable = self._roster.run(jobs, self.ledger.conf)
-        self._doubt = False
+        self.claims.noted()
         if unable:
             self._outbox.released(unable)
             error = RuntimeError(f"no thread for {len(unable)} jobs; they are released")
             self._went(self._claiming, error)
         return {execution.job.id for execution in started}
-
-    def _claimed(
-        self, limit: int, *, even_paused: bool = False, actor: Actor = "runner"
-    ) -> list[Job]:
-        self._heartbeat.ensure()
-        if self._doubt:
-            self._reconcile()
-        self._doubt = True  # until the caller has noted what it got
-        jobs = self.ledger.claim(limit, self._node, even_paused=even_paused, actor=actor)
-        self._claiming.succeeded()
-        return jobs
 
     def claim_by_hand(self) -> Job | None:
         """Claim one job for the caller, who settles it."""
@@ -348,17 +310,7 @@ class Runner:
 
     def _claim_by_hand(self) -> Job | None:
         self._check_open()
-        jobs = self._claimed(1, actor="user")
-        self.held.update(job.id for job in jobs)
-        self._doubt = False
-        return jobs[0] if jobs else None
-
-    def _reconcile(self) -> None:
-        """Release what a claim got whose answer was lost: nobody else would while we live."""
-        mine = {*self.unsettled(), *self.held}
-        unknown = [job for job in self.ledger.held(self._node) if job.id not in mine]
-        self.ledger.write([self.ledger.releasing(job) for job in unknown])
-        self._doubt = False
+        return self.claims.by_hand(self.unsettled)
 
     def _check_stuck(self) -> None:
         was, self.stuck = self.stuck, self._roster.stuck(self.ledger.conf)
@@ -366,7 +318,7 @@ class Runner:
             name, number = self.ledger.conf.name, self._roster.abandoned
             _log.error("queue %r is stuck: %d threads outlive their jobs", name, number)
             self.ledger.emit(QueueStuck(actor="runner", queue=name, abandoned=number))
-        self._want = True
+        self.lookout.look()
 
     # -- stop --------------------------------------------------------------------------------------
 
@@ -408,16 +360,6 @@ class Runner:
             if self._clock.monotonic() < self._stop_by:
                 return False
             _log.error("queue %r stops, unwritten: %s", self.ledger.conf.name, self.unsettled())
-        self._release_held()
+        self.claims.release_held()
         self._roster.rest()
         return True
-
-    def _release_held(self) -> None:
-        """Give back what was claimed by hand: nobody beats for it any more."""
-        if not self.held:
-            return
-        try:
-            held = [job for job in self.ledger.held(self._node) if job.id in self.held]
-            self.ledger.write([self.ledger.releasing(job) for job in held])
-        except DriverUnavailable as error:
-            _log.warning("jobs claimed by hand could not be released: %s", error)

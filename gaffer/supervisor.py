@@ -92,7 +92,7 @@ class Supervisor:
         if interval is None:
             return
         self._unsubscribe = self.conf.driver.subscribe(self.conf.name, interval, self.runner.wake)
-        self.runner.subscribed(self._unsubscribe is not None)
+        self.runner.lookout.subscribed = self._unsubscribe is not None
 
     def _end_subscription(self) -> None:
         if self._unsubscribe is not None:
@@ -186,7 +186,9 @@ class Supervisor:
         )
 
     def _called_from_inside(self) -> bool:
-        # A job that waits for its own queue would wait for itself.
+        # A job, or a hook in the runner's thread, that waits for its queue waits for itself.
+        if self.runner.service.inside:
+            return True
         execution = running()
         return execution is not None and execution.job.id in self.runner.unsettled()
 
@@ -201,7 +203,7 @@ class Supervisor:
         return Claiming(self.runner.claim_by_hand, self.ledger, self._settled_by_hand)
 
     def _settled_by_hand(self, job: Job) -> None:
-        self.runner.held.discard(job.id)
+        self.runner.claims.settled_by_hand(job)
         self.runner.look()
 
     def insert(self, payload: JSON, options: Mapping[str, Any], connection: Any) -> Job:

@@ -26,9 +26,9 @@ LAYERS = {
             "job checks conf codec info",
             "machine events failures",
             "driver",
-            "ledger step writing selection discovery service asking interrupt retry",
+            "ledger step writing selection discovery service asking interrupt retry lookout",
             "watchdog execution crew heartbeat",
-            "runner roster outbox pruner hand drivers logs",
+            "runner roster outbox claims pruner hand drivers logs",
             "supervisor queue",
             "process instance __init__",
         ]
@@ -49,6 +49,7 @@ PEERS = {
     ("watchdog", "execution"),
     ("runner", "roster"),
     ("runner", "outbox"),
+    ("runner", "claims"),
     ("instance", "process"),
     ("__init__", "instance"),
 }

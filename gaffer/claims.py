@@ -1,0 +1,78 @@
+"""A node's claims on one queue, and the account of those whose fate is unknown.
+
+A claim whose answer is lost may have been made. Storage then believes that this node executes the
+jobs, and while it lives nobody else will free them: so it asks what it holds, and gives back what
+it does not know.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from uuid import UUID
+
+from gaffer.errors import DriverUnavailable
+from gaffer.events import Actor
+from gaffer.heartbeat import Heartbeat
+from gaffer.job import Job
+from gaffer.ledger import Ledger
+
+__all__ = ["Claims"]
+
+_log = logging.getLogger("gaffer.claims")
+
+
+class Claims:
+    """Claims for *node*. Used in the runner's turn only, but for `settled_by_hand`."""
+
+    def __init__(self, ledger: Ledger, node: str, heartbeat: Heartbeat) -> None:
+        self._ledger = ledger
+        self._node = node
+        self._heartbeat = heartbeat
+        self._doubt = False
+        self._held: set[UUID] = set()  # claimed by hand, and not settled
+
+    def make(
+        self, limit: int, known: Callable[[], Iterable[UUID]], *, even_paused: bool, actor: Actor
+    ) -> list[Job]:
+        """Claim up to *limit* jobs; `noted` has to follow when the caller has a hold of them.
+
+        *known* gives the jobs that this node knows to execute. Raise `DriverUnavailable`.
+        """
+        self._heartbeat.ensure()
+        if self._doubt:
+            self._reconcile({*known(), *self._held})
+        self._doubt = True
+        return self._ledger.claim(limit, self._node, even_paused=even_paused, actor=actor)
+
+    def noted(self) -> None:
+        """Note that the caller has a hold of what the last claim returned."""
+        self._doubt = False
+
+    def by_hand(self, known: Callable[[], Iterable[UUID]]) -> Job | None:
+        """Claim one job for a caller who settles it."""
+        jobs = self.make(1, known, even_paused=False, actor="user")
+        self._held.update(job.id for job in jobs)
+        self.noted()
+        return jobs[0] if jobs else None
+
+    def settled_by_hand(self, job: Job) -> None:
+        """Note that a job claimed by hand is settled."""
+        self._held.discard(job.id)
+
+    def _reconcile(self, known: set[UUID]) -> None:
+        unknown = [job for job in self._ledger.held(self._node) if job.id not in known]
+        if unknown:
+            _log.warning("%d claimed jobs whose answer was lost are released", len(unknown))
+            self._ledger.write([self._ledger.releasing(job) for job in unknown])
+        self._doubt = False
+
+    def release_held(self) -> None:
+        """Give back what was claimed by hand: soon nobody beats for it any more."""
+        if not self._held:
+            return
+        try:
+            held = [job for job in self._ledger.held(self._node) if job.id in self._held]
+            self._ledger.write([self._ledger.releasing(job) for job in held])
+        except DriverUnavailable as error:
+            _log.warning("jobs claimed by hand could not be released: %s", error)
