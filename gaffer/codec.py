@@ -221,6 +221,8 @@ def encode_result(value: Any, *, limit: int = MAX_BYTES) -> str:
     The work is done, so what cannot be kept is replaced by a mapping that says so:
     ``{"gaffer:error": "unserialisable", "reason": ..., "repr": ...}``.
     """
+    if value is None:
+        return "null"
     try:
         return encode(value, root="result", limit=limit)
     except InvalidPayload as error:

@@ -14,13 +14,12 @@ from typing import Literal, TypeAlias
 from uuid import UUID
 
 from gaffer.driver import Job, JobState, claim
+from gaffer_driver_memory.lane import Lane, Ranked
 
 __all__ = ["QueueIndex"]
 
 _SLACK = 1000
 
-# Never compared beyond the tick, which is unique.
-_Ranked: TypeAlias = tuple[int, datetime, int, int, Job]
 _Timed: TypeAlias = tuple[datetime, int, Job]
 
 
@@ -30,7 +29,7 @@ class _Chain:
     __slots__ = ("executing", "offered", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: list[_Ranked] = []
+        self.waiting: list[Ranked] = []
         self.executing: Job | None = None
         self.offered: Job | None = None
 
@@ -42,7 +41,7 @@ class QueueIndex:
         self.paused = False
         self.jobs: dict[JobState, dict[int, Job]] = {state: {} for state in JobState}
         self._available = self.jobs[JobState.AVAILABLE]
-        self._ready: list[_Ranked] = []
+        self._ready = Lane()
         self._scheduled: list[_Timed] = []
         self._ended: dict[JobState, list[_Timed]] = {s: [] for s in JobState if s.terminal}
         self._chains: dict[str, _Chain] = {}
@@ -103,7 +102,7 @@ class QueueIndex:
         self.promote(now)
         taken: list[Job] = []
         while self._ready and len(taken) < limit:
-            job = heappop(self._ready)[-1]
+            job = self._ready.pop()
             if not self._claimable(job):
                 continue
             if job.scheduled_at is not None and job.scheduled_at > now:
@@ -120,8 +119,8 @@ class QueueIndex:
         """Make the scheduled jobs that are due at *now* ready."""
         while self._scheduled and self._scheduled[0][0] <= now:
             job = heappop(self._scheduled)[-1]
-            if self._available.get(job.id.int) is job:
-                heappush(self._ready, self._rank(job))
+            if self._is_kept(job):
+                self._ready.push(self._rank(job))
 
     # -- looks -----------------------------------------------------------------------------------
 
@@ -147,7 +146,7 @@ class QueueIndex:
     # -- inside ----------------------------------------------------------------------------------
 
     def _claimable(self, job: Job) -> bool:
-        if self._available.get(job.id.int) is not job:
+        if not self._is_kept(job):
             return False
         if job.chain is None:
             return True
@@ -158,12 +157,12 @@ class QueueIndex:
             chain.offered = None  # it comes up again when it is its turn
         return False
 
-    def _rank(self, job: Job) -> _Ranked:
+    def _rank(self, job: Job) -> Ranked:
         return (-job.priority, job.created_at, job.id.int, next(self._ticks), job)
 
     def _offer(self, job: Job) -> None:
         if job.scheduled_at is None:
-            heappush(self._ready, self._rank(job))
+            self._ready.push(self._rank(job))
         else:
             heappush(self._scheduled, (job.scheduled_at, next(self._ticks), job))
 
@@ -177,7 +176,7 @@ class QueueIndex:
         waiting = chain.waiting
         while waiting:
             job = waiting[0][-1]
-            if self._available.get(job.id.int) is job:
+            if self._is_kept(job):
                 return job
             heappop(waiting)
         return None
@@ -193,8 +192,9 @@ class QueueIndex:
             self._offer(head)
 
     def _drop_outdated(self) -> None:
-        kept = self._available
-        self._ready = [entry for entry in self._ready if kept.get(entry[2]) is entry[-1]]
-        self._scheduled = [e for e in self._scheduled if kept.get(e[-1].id.int) is e[-1]]
-        heapify(self._ready)
+        self._ready.keep(self._is_kept)
+        self._scheduled = [entry for entry in self._scheduled if self._is_kept(entry[-1])]
         heapify(self._scheduled)
+
+    def _is_kept(self, job: Job) -> bool:
+        return self._available.get(job.id.int) is job

@@ -1,0 +1,92 @@
+"""What the benchmarks share: the machine's name, several runs, medians, one line each.
+
+Figures wander with the machine and its load: compare ratios within one output, and believe
+differences under a quarter only when they come again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import gaffer
+
+__all__ = ["arguments", "fresh", "machine", "rate", "report", "runs", "seconds"]
+
+
+def arguments(question: str, **numbers: int) -> argparse.Namespace:
+    """Return the options: ``--driver``, ``--runs``, and one for each of *numbers*."""
+    parser = argparse.ArgumentParser(description=question)
+    parser.add_argument("--driver", default="memory", help="a name or a URL (default: memory)")
+    parser.add_argument("--runs", type=int, default=5, help="how often each case is measured")
+    for name, value in numbers.items():
+        parser.add_argument(f"--{name}", type=int, default=value, help=f"default: {value:,}")
+    options = parser.parse_args()
+    print(question)
+    print(f"{machine()}; driver {options.driver}; median (min-max) of {options.runs} runs\n")
+    return options
+
+
+def machine() -> str:
+    """Return what the figures were measured on, its load at the start included."""
+    load = os.getloadavg()[0]
+    return (
+        f"{_processor()}, {os.cpu_count()} cores, load {load:.1f}; {platform.system()} "
+        f"{platform.release()}; Python {platform.python_version()}"
+    )
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def fresh(driver: str) -> AbstractContextManager[gaffer.Gaffer]:
+    """Return a Gaffer of its own, which stops at the end of the block."""
+    return gaffer.Gaffer(driver=driver)
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Return how long *call* takes."""
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def rate(number: int, call: Callable[[], object]) -> float:
+    """Return how many per second, when *call* does *number* of them."""
+    return number / seconds(call)
+
+
+def runs(number: int, case: Callable[[], float]) -> list[float]:
+    """Measure *case* several times."""
+    return [case() for _ in range(number)]
+
+
+def report(
+    name: str, values: Sequence[float], unit: str, *, least: float | None = None,
+    most: float | None = None,
+) -> float:  # fmt: skip
+    """Print a case's median and range, and whether it is within its bound; return the median."""
+    median = statistics.median(values)
+    digits = 0 if median >= 100 else 3
+    text = f"{name:<44} {median:>12,.{digits}f} {unit:<7}"
+    text += f" ({min(values):,.{digits}f}-{max(values):,.{digits}f})"
+    if least is not None:
+        text += f"  at least {least:,g}: {'met' if median >= least else 'MISSED'}"
+    if most is not None:
+        text += f"  at most {most:,g}: {'met' if median <= most else 'MISSED'}"
+    print(text)
+    sys.stdout.flush()
+    return median
