@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from functools import wraps
+from itertools import takewhile
 from threading import get_ident
 from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 
@@ -128,11 +129,14 @@ class Execution:
         self.told = True
 
     def _sample(self) -> traceback.StackSummary | None:
+        """Return where the job's own code is, outermost call first."""
         frame = None if self._thread is None else sys._current_frames().get(self._thread)
-        if frame is None:
-            return None
+        own = takewhile(lambda at: at[0].f_code is not _call.__code__, traceback.walk_stack(frame))
         # Without source lines: reading files is not for the watchdog.
-        return traceback.StackSummary.extract(traceback.walk_stack(frame), lookup_lines=False)
+        stack = traceback.StackSummary.extract(own, lookup_lines=False) if frame else None
+        if stack is not None:
+            stack.reverse()
+        return stack
 
     def _close(self) -> bool:
         try:

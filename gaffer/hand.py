@@ -12,6 +12,7 @@ from gaffer.execution import outcome_of
 from gaffer.failures import failure
 from gaffer.job import JSON, Cancel, Complete, Fail, Job, Outcome, Schedule
 from gaffer.ledger import Ledger
+from gaffer.step import Step
 
 __all__ = ["ClaimedJob", "Claiming"]
 
@@ -20,13 +21,15 @@ class ClaimedJob:
     """A job that the caller has claimed and settles, once.
 
     Has all attributes of its `job`. A job that was taken away in the meantime (deleted, or rescued
-    because this process was silent) raises `Conflict` when it is settled.
+    because this process was silent) raises `Conflict` when it is settled. After a
+    `DriverUnavailable` it may be settled again: the first outcome stands.
     """
 
     def __init__(self, job: Job, ledger: Ledger) -> None:
         self.job = job
         self.settled = False
         self._ledger = ledger
+        self._step: Step | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.job, name)
@@ -52,7 +55,10 @@ class ClaimedJob:
     def _settle(self, outcome: Outcome) -> Job:
         if self.settled:
             raise GafferError(f"job {self.job.id} is settled already")
-        step = self._ledger.settling(self.job, outcome_of(outcome), "worker")
+        # Made once: an earlier try may have arrived although its answer did not.
+        step = self._step = self._step or self._ledger.settling(
+            self.job, outcome_of(outcome), "worker"
+        )
         writing = self._ledger.write([step])
         writing.raise_if_stuck()
         self.settled = True

@@ -129,7 +129,7 @@ class Gaffer(Process):
         return self._reconfigure(conf, {}, "ensure")
 
     @shielded
-    def update_queue(self, name: str, **changes: Any) -> QueueConf:
+    def update_queue(self, name: str, /, **changes: Any) -> QueueConf:
         """Change some options of a queue; return the configuration.
 
         ``prune`` and ``forward`` are merged key by key, everything else is replaced; ``worker``

@@ -16,7 +16,7 @@ from uuid import UUID
 from gaffer import codec, machine
 from gaffer.conf import NewJob, QueueConf, check_id, check_job
 from gaffer.driver import Claim, Driver
-from gaffer.errors import InvalidJob, UnknownJob
+from gaffer.errors import InvalidJob, InvalidPayload, UnknownJob
 from gaffer.events import (
     Actor,
     Event,
@@ -100,9 +100,17 @@ class Ledger:
         checked = check_job(options)
         jobs: list[Job] = []
         for batch in _batches(payloads):
-            made = [self._new(payload, checked) for payload in batch]
-            jobs += self._insert(made, connection)
+            jobs += self._insert(self._new_batch(batch, checked, len(jobs)), connection)
         return jobs
+
+    def _new_batch(self, batch: Sequence[Any], options: Mapping[str, Any], first: int) -> list[Job]:
+        made: list[Job] = []
+        try:
+            made.extend(self._new(payload, options) for payload in batch)
+        except InvalidPayload as error:
+            place = f"payloads[{first + len(made)}]"
+            raise InvalidPayload(place + error.path.removeprefix("payload"), error.reason) from None
+        return made
 
     def _new(self, payload: Any, options: Mapping[str, Any]) -> Job:
         if isinstance(payload, NewJob):

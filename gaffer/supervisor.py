@@ -151,9 +151,8 @@ class Supervisor:
             raise DrainTimeout(self.conf.name, left(), timeout)
         began = self._clock.monotonic()
         self._begin_drain(timeout)
-        if timeout is not None:
-            timeout -= self._clock.monotonic() - began
-        if not self.runner.wait(lambda: not left(), timeout):
+        spent = self._clock.monotonic() - began
+        if not self.runner.wait(lambda: not left(), None if timeout is None else timeout - spent):
             raise DrainTimeout(self.conf.name, left(), timeout)
 
     def _begin_drain(self, timeout: float | None) -> None:

@@ -75,8 +75,7 @@ class MemoryDriver(Driver):
 
     def queue_list(self) -> list[str]:
         """Return all names, sorted."""
-        with self._storage.lock:
-            return sorted(self._storage.queues)
+        return sorted(self._storage.queues)
 
     def queue_delete(self, name: str, *, jobs: bool = False) -> None:
         """Forget a queue, and its jobs if asked to."""
