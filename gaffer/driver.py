@@ -119,7 +119,9 @@ class Driver(ABC):
     def storage(self) -> Hashable:
         """What is kept where: drivers with equal values see the same jobs.
 
-        A write to several queues of one storage is one `job_write`, and so atomic.
+        A write to several queues of one storage is one `job_write`, and so atomic. Two handles on
+        one place must be equal here: the default, which is each driver for itself, is right only
+        where that cannot be.
         """
         return id(self)
 
@@ -168,12 +170,13 @@ class Driver(ABC):
 
         A job at revision 0 is inserted; one at revision n replaces revision n - 1. Raise
         `Conflict` with the ids of all jobs for which storage holds anything else, or of all that
-        stand in *jobs* twice; raise `UnknownQueue` if the queue of a job at revision 0 is not
-        kept. The id, the queue, the chain and `created_at` of a job never change. A job written
-        in another state than executing belongs to no node any more.
+        stand in *jobs* twice; else raise `UnknownQueue` if the queue of a job at revision 0 is
+        not kept. The id, the queue, the chain and `created_at` of a job never change. A job
+        written in another state than executing belongs to no node any more; one rewritten as
+        executing keeps its node.
 
-        With *connection* the write is part of the caller's transaction there; a driver that has no
-        such thing raises `DriverError`.
+        With *connection* the write is part of the caller's transaction there; raise `DriverError`
+        for a connection that is not of this driver's kind, and if it has no such thing.
         """
 
     @abstractmethod
@@ -190,7 +193,10 @@ class Driver(ABC):
 
     @abstractmethod
     def job_stats(self, queue: str) -> Mapping[JobState, StateStats]:
-        """Return the number of jobs in each state, and their oldest and newest `Job.entered_at`."""
+        """Return the number of jobs in each of the five states, and their oldest and newest.
+
+        These are instants of `Job.entered_at`.
+        """
 
     @abstractmethod
     def job_claim(self, claim: Claim) -> list[Job]:
@@ -224,7 +230,7 @@ class Driver(ABC):
 
     @abstractmethod
     def job_orphans(self, queue: str | None, lease: float) -> list[Job]:
-        """Return the executing jobs of *queue* whose node has not beaten for *lease* seconds.
+        """Return the executing jobs of *queue* whose node last beat *lease* seconds ago or earlier.
 
         Or never has, or has left. `None`: of all queues. By (created_at, id). Changes nothing.
         """

@@ -113,11 +113,12 @@ class Storage:
                 wrong.append(job.id)
             elif old is not None:
                 found[key] = old
-            elif job.queue not in self.queues:
-                raise UnknownQueue(job.queue)
             seen.add(key)
         if wrong:
             raise Conflict(wrong)
+        for job in jobs:
+            if job.queue not in self.queues:
+                raise UnknownQueue(job.queue)
         return found
 
     def take(self, index: QueueIndex, limit: int, now: datetime, node: str) -> list[Job]:
