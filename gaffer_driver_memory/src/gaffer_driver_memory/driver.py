@@ -195,13 +195,11 @@ class MemoryDriver(Driver):
 
     def node_beat(self, node: str) -> None:
         """Note that *node* is alive."""
-        with self._storage.lock:
-            self._storage.nodes[node] = self.now()
+        self._storage.nodes[node] = self.now()
 
     def node_leave(self, node: str) -> None:
         """Forget a node."""
-        with self._storage.lock:
-            self._storage.nodes.pop(node, None)
+        self._storage.nodes.pop(node, None)
 
     def job_orphans(self, queue: str | None, lease: float) -> list[Job]:
         """Return the executing jobs whose node has not beaten for *lease* seconds."""
