@@ -31,6 +31,7 @@ class Claims:
         self._heartbeat = heartbeat
         self._doubt = False
         self._held: set[UUID] = set()  # claimed by hand, and not settled
+        self.by_hand_ever = False
 
     def make(
         self, limit: int, known: Callable[[], Iterable[UUID]], *, even_paused: bool, actor: Actor
@@ -51,6 +52,7 @@ class Claims:
 
     def by_hand(self, known: Callable[[], Iterable[UUID]]) -> Job | None:
         """Claim one job for a caller who settles it."""
+        self.by_hand_ever = True
         jobs = self.make(1, known, even_paused=False, actor="user")
         self._held.update(job.id for job in jobs)
         self.noted()

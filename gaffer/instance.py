@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar, Unpack, overload
 from uuid import UUID
 
-from gaffer import checks, selection
+from gaffer import checks, logs, selection
 from gaffer.conf import (
     Duration,
     JobOptions,
@@ -107,10 +107,11 @@ class Gaffer(Process):
         conf = configured(name, worker, self._drivers.get(driver), options)
         self._check_targets(conf)
         conf.driver.queue_insert(name)
+        logs.install()
         supervisor = Supervisor(conf, self._shared())
         self._queues[name] = supervisor
         if self._work:
-            self._begin(supervisor)
+            supervisor.start()
         return QueueCreated(actor="user", queue=name, conf=conf)
 
     def _replace(
@@ -316,7 +317,7 @@ class Gaffer(Process):
 
         The job completes at the end of the block, fails with an exception that ends it, or is
         settled inside by its `complete`, `fail`, `cancel` or `schedule`. It has no timeout; local
-        limits do not count it, global ones do.
+        limits do not count it, global ones do. A queue that is paused, or drained here, gives none.
         """
         return self._supervisor(queue).claim()
 

@@ -28,17 +28,23 @@ class Outbox:
         self._ledger = ledger
         self._settled = settled
         self._steps: dict[UUID, Step] = {}
+        self._in_hand: dict[UUID, Step] = {}  # being written, or their hooks being called
 
     def __len__(self) -> int:
-        return len(self._steps)
+        return len(self._steps) + len(self._in_hand)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self._steps)
 
     def ids(self) -> list[UUID]:
-        """Return the ids of the jobs whose step is not written."""
-        return list(self._steps)
+        """Return the ids of the jobs whose step is not written, or not told to the hooks."""
+        return [*self._steps, *self._in_hand]
 
     def ended(self, execution: Execution) -> None:
         """Take in an execution that has ended; again does nothing."""
-        if execution.job.id not in self._steps:
+        if execution.job.id not in self._steps and execution.job.id not in self._in_hand:
             self._steps[execution.job.id] = self._step(execution)
 
     def released(self, jobs: Iterable[Job]) -> None:
@@ -71,23 +77,23 @@ class Outbox:
         return next((error for error in errors if error is not None), None)
 
     def _emptied(self) -> list[Step]:
-        # Out of the box while they are written: a hook may come back here.
+        # In hand while they are written, and not in the box: a hook may come back here.
+        self._in_hand.update(self._steps)
         steps, self._steps = list(self._steps.values()), {}
         return steps
 
     def _write(self, steps: Sequence[Step]) -> Exception | None:
+        left = {step.before.id: step for step in steps}
         try:
             writing = self._ledger.write(steps)
-        except BaseException as error:
-            self._put_back(steps)
-            if isinstance(error, Exception):
-                return error
-            raise
-        for step in writing.late:
-            self._ledger.too_late(step.before, step.actor)
-        self._put_back([step for step, _ in writing.stuck])
-        self._settled([step.before.id for step in (*writing.written, *writing.late)])
-        return writing.stuck[0][1] if writing.stuck else None
-
-    def _put_back(self, steps: Sequence[Step]) -> None:
-        self._steps.update((step.before.id, step) for step in steps)
+            for step in writing.late:
+                self._ledger.too_late(step.before, step.actor)
+            left = {step.before.id: step for step, _ in writing.stuck}
+            self._settled([step.before.id for step in (*writing.written, *writing.late)])
+            return writing.stuck[0][1] if writing.stuck else None
+        except Exception as error:
+            return error
+        finally:
+            self._steps.update(left)
+            for step in steps:
+                self._in_hand.pop(step.before.id, None)

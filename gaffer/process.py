@@ -16,7 +16,7 @@ from typing import Self
 from uuid import uuid4
 from weakref import WeakSet
 
-from gaffer import checks, codec, logs
+from gaffer import checks, codec
 from gaffer.clock import Clock, SystemClock
 from gaffer.conf import Duration, check_option
 from gaffer.driver import Driver
@@ -160,11 +160,11 @@ class Process:
         )
 
     def _rescue(self, driver: Driver, orphans: Sequence[Job], lease: float) -> None:
-        """Give the orphans to the queues that are worked here."""
+        """Give the orphans to the queues that are worked here, by a worker or by hand."""
         for supervisor in list(self._queues.values()):
             conf = supervisor.conf
             found = [job for job in orphans if job.queue == conf.name]
-            if found and conf.worker is not None and conf.driver.storage == driver.storage:
+            if found and supervisor.runner.serving and conf.driver.storage == driver.storage:
                 supervisor.runner.rescue(found, lease)
 
     # -- life ----------------------------------------------------------------------------------
@@ -181,11 +181,7 @@ class Process:
                 self._open()
             self._work = True
             for supervisor in self._queues.values():
-                self._begin(supervisor)
-
-    def _begin(self, supervisor: Supervisor) -> None:
-        logs.install()
-        supervisor.start()
+                supervisor.start()
 
     def stop(self, timeout: Duration | None = None) -> None:
         """Stop claiming, let what runs end, and leave.

@@ -71,6 +71,7 @@ class Runner:
         self._polls: list[set[UUID]] = []
         self._reported_at = clock.monotonic()
         self._stop_by: float | None = None
+        self._orphans: tuple[Sequence[Job], float] | None = None  # written by the heartbeat
 
     # -- for other threads -------------------------------------------------------------------------
 
@@ -78,6 +79,11 @@ class Runner:
     def active(self) -> int:
         """How many jobs run here and now."""
         return len(self._roster)
+
+    @property
+    def serving(self) -> bool:
+        """Whether this process works the queue: by a worker, or by hand."""
+        return self.ledger.conf.worker is not None or self.claims.by_hand_ever
 
     @property
     def abandoned(self) -> int:
@@ -112,11 +118,15 @@ class Runner:
 
     def rescue(self, orphans: Sequence[Job], lease: float) -> None:
         """Have the jobs of silent nodes settled."""
-        self._inbox.put(lambda: self._rescue(orphans, lease))
+        waiting, self._orphans = self._orphans, (orphans, lease)
+        if waiting is None:  # else the message is on its way
+            self._inbox.put(self._rescue)
 
-    def _rescue(self, orphans: Sequence[Job], lease: float) -> None:
+    def _rescue(self) -> None:
+        found, self._orphans = self._orphans, None
         try:
-            self.ledger.rescue(orphans, lease)
+            if found is not None:
+                self.ledger.rescue(*found)
         except DriverUnavailable as error:
             _log.warning("queue %r: rescue comes later: %s", self.ledger.conf.name, error)
 
@@ -127,6 +137,7 @@ class Runner:
         """
         if self.service.inside or not self.service.running:
             with self._turn:
+                self._collect(0.0)
                 return call()
         asking = Asking(call)
         self._inbox.put(asking)
@@ -194,7 +205,7 @@ class Runner:
         due = now + (_PATIENCE if self._stop_by is None else 0.1)
         if self.lookout.wanted and self._may_claim():
             due = min(due, self._claiming.at or now)
-        if self._outbox:
+        if self._outbox.waiting:
             due = min(due, self._writing.at or now)
         due = min(due, self.lookout.next(self.ledger.conf) or due)
         return max(0.0, due - now)
@@ -236,7 +247,7 @@ class Runner:
 
     def _settle(self) -> None:
         """Write what has ended, in one batch; what storage does not take is kept."""
-        if self._outbox and self._writing.due:
+        if self._outbox.waiting and self._writing.due:
             self._went(self._writing, self._outbox.write())
 
     def _settled(self, ids: Sequence[UUID]) -> None:
@@ -310,7 +321,7 @@ class Runner:
 
     def _claim_by_hand(self) -> Job | None:
         self._check_open()
-        return self.claims.by_hand(self.unsettled)
+        return None if self.draining else self.claims.by_hand(self.unsettled)
 
     def _check_stuck(self) -> None:
         was, self.stuck = self.stuck, self._roster.stuck(self.ledger.conf)
