@@ -25,7 +25,8 @@ class Heartbeat:
     """Beats for *node* every *interval* seconds, and hands orphans of *lease* seconds to *rescue*.
 
     Only a node that has itself beaten without a gap for one lease looks for orphans: after an
-    outage of the storage everybody seems to have been silent, the living too.
+    outage of the storage, or a jump of its clock, everybody seems to have been silent, the living
+    too.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class Heartbeat:
         self._clock = clock
         self._rescue = rescue
         self._lock = threading.Lock()
-        self._last: float | None = None  # the last good beat; under the lock
-        self._since = 0.0  # the first good beat without a gap since; under the lock
+        # Under the lock:
+        self._last: float | None = None  # the last good beat
+        self._since = 0.0  # the first good beat without a gap since
+        self._lead = 0.0  # of the storage's clock before our monotonic one, at the last good beat
         self._service = Service("gaffer:heartbeat", self._step)
 
     def ensure(self) -> None:
@@ -61,10 +64,14 @@ class Heartbeat:
         """Beat once now."""
         began = self._clock.monotonic()
         self._driver.node_beat(self._node)
+        lead = self._driver.now().timestamp() - began
         with self._lock:
-            if self._last is None or began - self._last > self._lease:
+            gap = self._last is None or began - self._last > self._lease
+            # A storage whose clock jumps takes the living for silent, too.
+            jumped = abs(lead - self._lead) > self._lease / 2
+            if gap or jumped:
                 self._since = began
-            self._last = began
+            self._last, self._lead = began, lead
 
     def sweep(self) -> None:
         """Look for orphans, if this node may."""

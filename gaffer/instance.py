@@ -138,9 +138,11 @@ class Gaffer(Process):
         out of range, ``name`` and ``driver``; `UnknownQueue`.
         """
         with self._admin:
-            conf = changed(self._supervisor(name).conf, changes)
+            before = self._supervisor(name).conf
+            conf = changed(before, changes)
             event = self._reconfigure(conf, changes, "update")
-        self._emit_queue(event)
+        # The hooks before the update: those that it removes hear of that.
+        emit((*self._hooks, *before.hooks), event)
         return conf
 
     def _reconfigure(

@@ -67,6 +67,17 @@ def test_an_update_is_told_with_what_was_given(manual: Gaffer, recorder: Recorde
     assert event.conf == queue.conf
 
 
+def test_a_hook_that_an_update_removes_hears_of_it(manual: Gaffer, recorder: Recorder) -> None:
+    """B155, B18 [D]."""
+    manual.create_queue("q", hooks=[recorder])
+
+    manual.update_queue("q", hooks=[])
+    manual.update_queue("q", priority=1)
+
+    [event] = recorder.of(QueueUpdated)
+    assert event.updates == {"hooks": []}
+
+
 def test_every_ensure_of_a_queue_that_exists_is_told_as_an_update(
     manual: Gaffer, recorder: Recorder
 ) -> None:
