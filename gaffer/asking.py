@@ -13,7 +13,7 @@ __all__ = ["Asking"]
 
 T = TypeVar("T")
 
-_GLANCE = 0.1
+_GLANCE = 0.5
 """Seconds between looks whether the other thread still lives."""
 
 
@@ -40,16 +40,20 @@ class Asking(Generic[T]):
         except IndexError:
             return False
 
-    def answer(self, timeout: float, alive: Callable[[], bool]) -> T:
-        """Return what the call returned, or raise what it raised.
+    def answer(
+        self, timeout: float, send: Callable[[Asking[T]], object], alive: Callable[[], bool]
+    ) -> T:
+        """*send* this, and return what the call returned, or raise what it raised.
 
-        Raise `DriverUnavailable` if its turn does not come within *timeout* seconds, `Stopped` if
-        the other thread is not *alive* any more.
+        Sent again every now and then: an exception may end the step that has received it. Raise
+        `DriverUnavailable` if its turn does not come within *timeout* seconds, `Stopped` if the
+        other thread is not *alive* any more.
         """
         deadline = monotonic() + timeout
         while True:
+            send(self)
             try:
-                value, error = self._answers.get(timeout=_GLANCE)
+                value, error = self._answers.get(timeout=min(timeout, _GLANCE))
             except Empty:
                 late, dead = monotonic() >= deadline, not alive()
                 if (late or dead) and self._take():

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from gaffer.errors import DriverUnavailable
-from gaffer.events import Actor
 from gaffer.heartbeat import Heartbeat
 from gaffer.job import Job
 from gaffer.ledger import Ledger
@@ -34,7 +33,7 @@ class Claims:
         self.by_hand_ever = False
 
     def make(
-        self, limit: int, known: Callable[[], Iterable[UUID]], *, even_paused: bool, actor: Actor
+        self, limit: int, known: Callable[[], Iterable[UUID]], *, even_paused: bool
     ) -> list[Job]:
         """Claim up to *limit* jobs; `noted` has to follow when the caller has a hold of them.
 
@@ -44,7 +43,7 @@ class Claims:
         if self._doubt:
             self._reconcile({*known(), *self._held})
         self._doubt = True
-        return self._ledger.claim(limit, self._node, even_paused=even_paused, actor=actor)
+        return self._ledger.claim(limit, self._node, even_paused=even_paused)
 
     def noted(self) -> None:
         """Note that the caller has a hold of what the last claim returned."""
@@ -53,9 +52,10 @@ class Claims:
     def by_hand(self, known: Callable[[], Iterable[UUID]]) -> Job | None:
         """Claim one job for a caller who settles it."""
         self.by_hand_ever = True
-        jobs = self.make(1, known, even_paused=False, actor="user")
+        jobs = self.make(1, known, even_paused=False)
         self._held.update(job.id for job in jobs)
         self.noted()
+        self._ledger.claimed(jobs, "user")
         return jobs[0] if jobs else None
 
     def settled_by_hand(self, job: Job) -> None:
@@ -65,16 +65,17 @@ class Claims:
     def _reconcile(self, known: set[UUID]) -> None:
         unknown = [job for job in self._ledger.held(self._node) if job.id not in known]
         if unknown:
-            _log.warning("%d claimed jobs whose answer was lost are released", len(unknown))
+            _log.warning(
+                "%d claimed jobs are released: answers lost, or held by hand", len(unknown)
+            )
             self._ledger.write([self._ledger.releasing(job) for job in unknown])
         self._doubt = False
 
-    def release_held(self) -> None:
-        """Give back what was claimed by hand: soon nobody beats for it any more."""
-        if not self._held:
+    def close(self, known: Callable[[], Iterable[UUID]]) -> None:
+        """Give back all that is not *known*: soon nobody beats for it any more."""
+        if not self._held and not self._doubt:
             return
         try:
-            held = [job for job in self._ledger.held(self._node) if job.id in self._held]
-            self._ledger.write([self._ledger.releasing(job) for job in held])
+            self._reconcile(set(known()))
         except DriverUnavailable as error:
-            _log.warning("jobs claimed by hand could not be released: %s", error)
+            _log.warning("claimed jobs could not be released: %s", error)

@@ -30,6 +30,7 @@ __all__ = [
     "shown",
     "storable",
     "text",
+    "type_name",
 ]
 
 MAX_BYTES = 2**20
@@ -154,8 +155,14 @@ def _check_integer(value: int, budget: _Budget) -> None:
     budget.spend(digits, "too large")
 
 
+def type_name(value: Any) -> str:
+    """Return the name of the type of *value*, which is not asked about it."""
+    name: str = type.__dict__["__name__"].__get__(type(value))
+    return name
+
+
 def _kind(value: Any) -> str:
-    name = type(value).__name__
+    name = type_name(value)
     return ("an " if name[:1] in "aeiouAEIOU" else "a ") + name
 
 
@@ -169,7 +176,7 @@ def text(value: Any, most: int) -> str:
         # Exactly a str: what __str__ returns may be of a subclass, with methods of its own.
         string = value if type(value) is str else str.__str__(str(value))
     except BaseException as error:  # a hostile __str__ must not end a worker
-        string = f"<{type(value).__name__} whose text raises {type(error).__name__}>"
+        string = f"<{type_name(value)} whose text raises {type_name(error)}>"
     cut = _cut(string, most).replace("\0", "\ufffd")
     return _cut(cut.encode(errors="backslashreplace").decode(), most)
 
@@ -243,7 +250,7 @@ def shown(value: Any) -> str:
     try:
         return _reprs.repr(value)
     except BaseException as error:
-        return f"<{type(value).__name__} whose repr raises {type(error).__name__}>"
+        return f"<{type_name(value)} whose repr raises {type_name(error)}>"
 
 
 def dump_errors(errors: Sequence[JobError]) -> str:

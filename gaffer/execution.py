@@ -49,7 +49,7 @@ class Execution:
     """One attempt: made by the runner, run by a thread of its crew or ended by the watchdog."""
 
     __slots__ = (
-        "_clock", "_interrupt", "_report", "_thread", "_verdict", "_worker",
+        "__weakref__", "_clock", "_interrupt", "_report", "_thread", "_verdict", "_worker",
         "deadline", "job", "outcome", "stack", "told", "why",
     )  # fmt: skip
 
@@ -102,14 +102,14 @@ class Execution:
         finally:
             self._thread = None
 
-    def _perform(self) -> Outcome:
+    def _perform(self) -> Outcome | None:
+        """Work the job; return `None` if it was interrupted."""
         _running.set(self)
         try:
             return outcome_of(_call(self._worker, self.job))
         except BaseException as error:  # a job's SystemExit is that job's failure
-            if isinstance(error, JobTimeout) and self._interrupt is not None:
-                self._interrupt.landed()
-            return Fail(failure(error))
+            shot = type(error) is JobTimeout and self._interrupt and self._interrupt.landed()
+            return None if shot else Fail(failure(error))
 
     def expire(self, why: Why) -> None:
         """End the attempt from outside, unless it has ended; the watchdog calls this."""

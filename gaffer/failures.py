@@ -19,15 +19,20 @@ _MAX_TRACEBACK = 16 * 2**10
 
 def failure(error: BaseException) -> JSON:
     """Return an exception as ``{"type", "message", "traceback"}``, whatever it does when asked."""
-    kind = type(error)
-    name = kind.__qualname__
-    if kind.__module__ not in ("builtins", "__main__"):
-        name = f"{kind.__module__}.{name}"
     return {
-        "type": codec.text(name, 200),
+        "type": codec.text(_name(error), 200),
         "message": codec.text(error, _MAX_MESSAGE),
         "traceback": codec.text(_traceback(error), _MAX_TRACEBACK),
     }
+
+
+def _name(error: BaseException) -> str:
+    kind = type(error)
+    try:
+        known = kind.__module__ in ("builtins", "__main__")
+        return kind.__qualname__ if known else f"{kind.__module__}.{kind.__qualname__}"
+    except BaseException:  # a metaclass that raises
+        return codec.type_name(error)
 
 
 def _traceback(error: BaseException) -> str:
@@ -36,7 +41,7 @@ def _traceback(error: BaseException) -> str:
         own = error.__traceback__
         return "".join(traceback.format_exception(type(error), error, own and own.tb_next))
     except BaseException as failed:  # a hostile exception, or one nested too deep
-        return f"<no traceback: {type(failed).__name__}>"
+        return f"<no traceback: {codec.type_name(failed)}>"
 
 
 def timed_out(seconds: float, stack: Sequence[str]) -> JSON:

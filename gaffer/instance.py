@@ -171,7 +171,7 @@ class Gaffer(Process):
 
     def list_queues(self) -> dict[str, QueueConf]:
         """Return the configurations of all queues of this process by name."""
-        return {name: supervisor.conf for name, supervisor in self._queues.items()}
+        return {name: supervisor.conf for name, supervisor in self._queues.copy().items()}
 
     @shielded
     def delete_queue(self, name: str, driver: Driver | str | None = None) -> None:
@@ -212,7 +212,7 @@ class Gaffer(Process):
             storage = self._drivers.get(driver)
             known = {
                 name
-                for name, supervisor in self._queues.items()
+                for name, supervisor in self._queues.copy().items()
                 if supervisor.conf.driver.storage == storage.storage
             }
         return [name for name in storage.queue_list() if name not in known]

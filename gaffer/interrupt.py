@@ -37,6 +37,7 @@ _LANDING = 1.0
 _raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)
 _raise_in.restype = ctypes.c_int
+_NOTHING = ctypes.py_object()  # a null pointer: takes back a shot that has not landed
 
 
 class Interrupt:
@@ -58,9 +59,10 @@ class Interrupt:
         if self._take():
             _raise_in(self._thread, JobTimeout)
 
-    def landed(self) -> None:
-        """Note, in the job's thread, that a `JobTimeout` was caught at the end of its code."""
+    def landed(self) -> bool:
+        """Return whether a `JobTimeout` that ended the job's code is the shot."""
         self._spent = self._due
+        return self._due
 
     def run(self, body: Callable[[], T], interrupted: Callable[[], T]) -> T:
         """Return what *body* returns, or what *interrupted* does if a shot ended it.
@@ -118,4 +120,4 @@ class Interrupt:
         while monotonic() < deadline:  # the shot is raised out of this loop
             time.sleep(0.001)
         self._spent = True
-        _raise_in(threading.get_ident(), None)
+        _raise_in(threading.get_ident(), _NOTHING)

@@ -179,16 +179,9 @@ class Ledger:
 
     # -- changing ----------------------------------------------------------------------------------
 
-    def claim(
-        self,
-        limit: int | None,
-        node: str,
-        *,
-        even_paused: bool = False,
-        actor: Actor = "runner",
-    ) -> list[Job]:
-        """Claim up to *limit* jobs for *node*."""
-        jobs = self.driver.job_claim(
+    def claim(self, limit: int | None, node: str, *, even_paused: bool = False) -> list[Job]:
+        """Claim up to *limit* jobs for *node*; `claimed` tells the hooks."""
+        return self.driver.job_claim(
             Claim(
                 queue=self.conf.name,
                 limit=limit,
@@ -198,9 +191,11 @@ class Ledger:
                 even_paused=even_paused,
             )
         )
+
+    def claimed(self, jobs: Sequence[Job], actor: Actor) -> None:
+        """Tell the hooks of claimed jobs, when they are accounted for: a hook may claim, too."""
         if jobs and self.heard:
             self.emit(JobsClaimed(actor=actor, queue=self.conf.name, jobs=tuple(jobs)))
-        return jobs
 
     def settling(self, job: Job, outcome: Outcome, actor: Actor) -> Step:
         """Return the step of executing *job* that *outcome* means."""

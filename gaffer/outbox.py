@@ -87,7 +87,8 @@ class Outbox:
         try:
             writing = self._ledger.write(steps)
             for step in writing.late:
-                self._ledger.too_late(step.before, step.actor)
+                if step.actor == "worker":  # a timeout that comes too late is no result
+                    self._ledger.too_late(step.before, step.actor)
             left = {step.before.id: step for step, _ in writing.stuck}
             self._settled([step.before.id for step in (*writing.written, *writing.late)])
             return writing.stuck[0][1] if writing.stuck else None

@@ -78,6 +78,7 @@ class Process:
         self._watchdog = Watchdog(self._clock)
         self._node = f"{self._name or socket.gethostname()}-{os.getpid()}-{uuid4().hex[:12]}"
         self._stopping = False
+        self._broken_off = False
         self._stopped = threading.Event()
 
     def configure(
@@ -203,13 +204,17 @@ class Process:
 
     def _stop(self, grace: float | None) -> None:
         with self._admin:
-            first, self._stopping = not self._stopping, True
+            first, self._stopping = not self._stopping or self._broken_off, True
+            self._broken_off = False
             supervisors = list(self._queues.values())
         if not first:
             self._stopped.wait()
             return
         try:
             self._stop_all(supervisors, grace)
+        except BaseException:  # a Ctrl-C: the next stop, at exit at the latest, goes on
+            self._broken_off = True
+            raise
         finally:
             self._stopped.set()
 

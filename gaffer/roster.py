@@ -59,8 +59,11 @@ class Roster:
         ]
         able = len(executions) - self._crew.hire(len(self._running) + len(executions))
         started, unable = executions[:able], executions[able:]
+        try:
+            self._watchdog.watch(started)
+        except RuntimeError:  # no thread for the watchdog, and nothing runs unwatched
+            return [], list(jobs)
         self._running.update((execution.job.id, execution) for execution in started)
-        self._watchdog.watch(started)
         self._crew.run(started)
         return started, [execution.job for execution in unable]
 

@@ -70,6 +70,7 @@ class Runner:
         self._quiet = Condition()
         self._polls: list[set[UUID]] = []
         self._reported_at = clock.monotonic()
+        self._stop_asked: tuple[float | None, float] | None = None  # written by any thread
         self._stop_by: float | None = None
         self._orphans: tuple[Sequence[Job], float] | None = None  # written by the heartbeat
 
@@ -140,8 +141,7 @@ class Runner:
                 self._collect(0.0)
                 return call()
         asking = Asking(call)
-        self._inbox.put(asking)
-        return asking.answer(timeout, lambda: self.service.running)
+        return asking.answer(timeout, self._inbox.put, lambda: self.service.running)
 
     def wait(self, done: Callable[[], bool], timeout: float | None) -> bool:
         """Wait until *done*, which settling may make true; return whether it is."""
@@ -154,11 +154,17 @@ class Runner:
                 with self._quiet:
                     if not done():
                         self._quiet.wait(left)
+            elif self.service.stopping:
+                raise Stopped(f"queue {self.ledger.conf.name!r} has stopped")
             else:
-                with self._turn:
-                    self._collect(left)
-                    self._settle()
+                self._take_turn(left)
         return True
+
+    def _take_turn(self, patience: float) -> None:
+        """Collect and settle in place of the thread, which does not run."""
+        with self._turn:
+            self._collect(patience)
+            self._settle()
 
     def wait_quiet(self, timeout: float) -> None:
         """Wait up to *timeout* seconds for a moment in which nothing runs here."""
@@ -175,13 +181,14 @@ class Runner:
         return number
 
     def _poll(self) -> tuple[int, set[UUID]]:
-        self._check_open()
+        self.check_open()
         polled = self._fill(even_paused=True)
         self._polls.append(polled)
         return len(polled), polled
 
-    def _check_open(self) -> None:
-        if self._stop_by is not None:
+    def check_open(self) -> None:
+        """Raise `Stopped` if the queue stops or has stopped."""
+        if self._stop_asked is not None:
             raise Stopped(f"queue {self.ledger.conf.name!r} has stopped")
 
     # -- the loop ----------------------------------------------------------------------------------
@@ -247,6 +254,7 @@ class Runner:
 
     def _settle(self) -> None:
         """Write what has ended, in one batch; what storage does not take is kept."""
+        self._begin_stop()
         if self._outbox.waiting and self._writing.due:
             self._went(self._writing, self._outbox.write())
 
@@ -274,6 +282,8 @@ class Runner:
         """Note that an exception ended a step; what it had taken from the inbox may be lost."""
         for report in self._roster.reports():
             self._inbox.put(report)
+        self.lookout.rearm(self.ledger.conf)
+        self.look()
         self._failed(error)
 
     def _failed(self, error: BaseException) -> None:
@@ -290,7 +300,7 @@ class Runner:
                 self._went(self._claiming, error)
 
     def _may_claim(self) -> bool:
-        barred = self.draining or self.stuck or self._stop_by is not None
+        barred = self.draining or self.stuck or self._stop_asked is not None
         return not barred and self.ledger.conf.worker is not None and self._free() > 0
 
     def _free(self) -> int:
@@ -303,24 +313,26 @@ class Runner:
         free = self._free()
         if free <= 0:
             return set()
-        jobs = self.claims.make(free, self.unsettled, even_paused=even_paused, actor="runner")
+        jobs = self.claims.make(free, self.unsettled, even_paused=even_paused)
         self._claiming.succeeded()
         # As many as were asked for: there may be others.
         self.lookout.wanted = len(jobs) == free
         started, unable = self._roster.run(jobs, self.ledger.conf)
         self.claims.noted()
+        polled = {execution.job.id for execution in started}
         if unable:
             self._outbox.released(unable)
             error = RuntimeError(f"no thread for {len(unable)} jobs; they are released")
             self._went(self._claiming, error)
-        return {execution.job.id for execution in started}
+        self.ledger.claimed(jobs, "runner")
+        return polled
 
     def claim_by_hand(self) -> Job | None:
         """Claim one job for the caller, who settles it."""
         return self.ask(self._claim_by_hand)
 
     def _claim_by_hand(self) -> Job | None:
-        self._check_open()
+        self.check_open()
         return None if self.draining else self.claims.by_hand(self.unsettled)
 
     def _check_stuck(self) -> None:
@@ -339,10 +351,8 @@ class Runner:
         Each job has its `shutdown_timeout`, at most *grace* seconds. What has ended is written for
         up to *settle_for* seconds more.
         """
-        if self.service.running:
-            self._inbox.put(lambda: self._stop(grace, settle_for))
-        else:
-            self.ask(lambda: self._stop(grace, settle_for))
+        self._stop_asked = (grace, settle_for)
+        self.look()  # the runner sees to it in its next step
 
     def longest_shutdown(self) -> float:
         """Return the longest `shutdown_timeout` of what runs here, in seconds."""
@@ -353,14 +363,17 @@ class Runner:
         if self.service.running:
             return self.service.join(timeout)
         self.service.stop()  # it never ran; what `poll` left behind is settled here
-        settled = self.wait(lambda: not self.unsettled(), timeout)
+        deadline = self._clock.monotonic() + timeout
+        self._take_turn(0.0)
+        while self.unsettled() and (left := deadline - self._clock.monotonic()) > 0:
+            self._take_turn(min(0.1, left))
         with self._turn:
-            return self._finished() or settled
+            return self._finished()
 
-    def _stop(self, grace: float | None, settle_for: float) -> None:
-        if self._stop_by is None:
-            longest = self._roster.hurry(grace)
-            self._stop_by = self._clock.monotonic() + longest + settle_for
+    def _begin_stop(self) -> None:
+        if self._stop_asked is not None and self._stop_by is None:
+            grace, settle_for = self._stop_asked
+            self._stop_by = self._clock.monotonic() + self._roster.hurry(grace) + settle_for
 
     def _finished(self) -> bool:
         if not self._roster and not self._outbox:
@@ -371,6 +384,6 @@ class Runner:
             if self._clock.monotonic() < self._stop_by:
                 return False
             _log.error("queue %r stops, unwritten: %s", self.ledger.conf.name, self.unsettled())
-        self.claims.release_held()
+        self.claims.close(self.unsettled)
         self._roster.rest()
         return True

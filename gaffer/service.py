@@ -99,6 +99,13 @@ class Service:
 
     def _run(self) -> None:
         _own.inside = True
+        while True:
+            try:
+                return self._repeat()
+            except BaseException:  # a second one, right behind the first
+                _log.debug("%s goes on", self.name)
+
+    def _repeat(self) -> None:
         pause = _SHORTEST_PAUSE
         while True:
             try:

@@ -111,9 +111,9 @@ class Supervisor:
 
     def stop(self, grace: float | None) -> None:
         """Begin to stop; `join` waits for the end."""
-        self._end_subscription()
-        self.pruner.service.stop()
         self.runner.stop(grace, SETTLE_FOR)
+        self.pruner.service.stop()
+        self._end_subscription()
 
     def join(self, timeout: float) -> bool:
         """Wait for the end of the threads; return whether they have ended."""
@@ -171,6 +171,7 @@ class Supervisor:
                 left = min(left, deadline - self._clock.monotonic())
             if left <= 0 or self._called_from_inside():
                 raise self._flush_timeout(timeout)
+            self.runner.check_open()
             self.runner.look()
             self.runner.wait_quiet(left)
 

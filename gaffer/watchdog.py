@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
+from weakref import ref
 
 from gaffer.clock import Clock
 from gaffer.execution import Execution, Why
@@ -25,27 +26,32 @@ class Watchdog:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._heap: list[tuple[float, int, Execution, Why]] = []
+        # By weak references: an attempt that has ended must not live on until its deadline.
+        self._heap: list[tuple[float, int, ref[Execution], Why]] = []
         self._ticks = count()
         self._tidy_at = _SLACK
         self._service = Service("gaffer:watchdog", self._step)
 
     def watch(self, executions: Sequence[Execution], why: Why = "timeout") -> None:
-        """End each of *executions* at its deadline, if it has not ended by then."""
+        """End each of *executions* at its deadline, if it has not ended by then.
+
+        Raise `RuntimeError` if the thread cannot be had.
+        """
         with self._lock:
             first = self._heap[0][0] if self._heap else None
             for execution in executions:
-                heappush(self._heap, (execution.deadline, next(self._ticks), execution, why))
+                entry = (execution.deadline, next(self._ticks), ref(execution), why)
+                heappush(self._heap, entry)
             sooner = bool(self._heap) and (first is None or self._heap[0][0] < first)
             if len(self._heap) > self._tidy_at:
                 self._tidy()
-        if sooner:
+        if sooner or not self._service.running:
             self._service.start()
             self._service.poke()
 
     def _tidy(self) -> None:
         # Most attempts end in time; their entries would stay until the deadline.
-        self._heap = [entry for entry in self._heap if not entry[2].ended]
+        self._heap = [entry for entry in self._heap if _runs(entry[2]())]
         heapify(self._heap)
         self._tidy_at = 2 * len(self._heap) + _SLACK
 
@@ -53,16 +59,16 @@ class Watchdog:
         """End what is due now; return the seconds to the next deadline, or `None`."""
         while True:
             with self._lock:
-                while self._heap and self._heap[0][2].ended:
+                while self._heap and not _runs(self._heap[0][2]()):
                     heappop(self._heap)
-                first = self._heap[0] if self._heap else None
-            if first is None:
-                return None
-            deadline, _, execution, why = first
+                if not self._heap:
+                    return None
+                deadline, _, reference, why = self._heap[0]
             pause = deadline - self._clock.monotonic()
             if pause > 0:
                 return pause
-            execution.expire(why)  # it stays on the heap until it has ended
+            if (execution := reference()) is not None:
+                execution.expire(why)  # it stays on the heap until it has ended
 
     def _step(self) -> bool:
         self._service.wait(self.check())
@@ -72,3 +78,7 @@ class Watchdog:
         """End the thread; attempts that still run are not watched any more."""
         self._service.stop()
         self._service.join(1.0)
+
+
+def _runs(execution: Execution | None) -> bool:
+    return execution is not None and not execution.ended

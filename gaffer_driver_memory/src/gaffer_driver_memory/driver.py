@@ -16,13 +16,10 @@ from gaffer.driver import (
     Job,
     JobFilter,
     JobState,
-    QueueHasJobs,
     StateStats,
-    UnknownQueue,
 )
 from gaffer_driver_memory.index import QueueIndex
 from gaffer_driver_memory.storage import Storage, copied
-from gaffer_driver_memory.timer import wake_all
 
 __all__ = ["MemoryDriver"]
 
@@ -66,8 +63,7 @@ class MemoryDriver(Driver):
 
     def queue_insert(self, name: str) -> None:
         """Keep the name of a queue."""
-        with self._storage.changing():
-            self._storage.queues.setdefault(name, QueueIndex())
+        self._storage.change(lambda: self._storage.queues.setdefault(name, QueueIndex()))
 
     def queue_exists(self, name: str) -> bool:
         """Return whether the name is kept."""
@@ -79,22 +75,11 @@ class MemoryDriver(Driver):
 
     def queue_delete(self, name: str, *, jobs: bool = False) -> None:
         """Forget a queue, and its jobs if asked to."""
-        with self._storage.changing():
-            index = self._index(name)
-            if len(index) and not jobs:
-                raise QueueHasJobs(name)
-            for job in list(index):
-                self._storage.drop(job)
-            del self._storage.queues[name]
+        self._storage.change(lambda: self._storage.delete(name, jobs=jobs))
 
     def queue_pause(self, name: str, paused: bool) -> bool:
         """Keep whether a queue is paused; return whether that was a change."""
-        with self._storage.changing():
-            index = self._index(name)
-            was, index.paused = index.paused, paused
-            wakes = [] if paused else self._storage.wakes(name)
-        wake_all(wakes)
-        return was != paused
+        return self._storage.change(lambda: self._storage.pause(name, paused))
 
     def queue_paused(self, name: str) -> bool:
         """Return whether a queue is paused."""
@@ -107,10 +92,7 @@ class MemoryDriver(Driver):
         """Write all of *jobs* or none."""
         if connection is not None:
             raise DriverError("the memory driver has no connections; leave connection out")
-        with self._storage.changing():
-            self._storage.write(jobs)
-            wakes = self._storage.wakes(*{job.queue for job in jobs})
-        wake_all(wakes)
+        self._storage.change(lambda: self._storage.write(jobs))
         return list(jobs)
 
     def job_get(self, id: UUID) -> Job | None:
@@ -141,14 +123,7 @@ class MemoryDriver(Driver):
 
     def job_delete(self, id: UUID) -> bool:
         """Delete a job; return whether there was one."""
-        with self._storage.changing():
-            job = self._storage.jobs.get(id.int)
-            if job is None:
-                return False
-            self._storage.drop(job)
-            wakes = self._storage.wakes(job.queue)
-        wake_all(wakes)
-        return True
+        return self._storage.change(lambda: self._storage.drop(id))
 
     def job_stats(self, queue: str) -> Mapping[JobState, StateStats]:
         """Return count, oldest and newest of each state."""
@@ -165,31 +140,11 @@ class MemoryDriver(Driver):
 
     def job_claim(self, claim: Claim) -> list[Job]:
         """Claim jobs, in order."""
-        with self._storage.changing():
-            index = self._storage.queues.get(claim.queue)
-            if index is None or (index.paused and not claim.even_paused):
-                return []
-            limit = len(self._storage.jobs) if claim.limit is None else claim.limit
-            if claim.global_max_workers is not None:
-                executing = len(index.jobs[JobState.EXECUTING])
-                limit = min(limit, claim.global_max_workers - executing)
-            return self._storage.take(index, limit, claim.now, claim.node)
+        return self._storage.change(lambda: self._storage.take(claim))
 
     def job_prune(self, queue: str, cutoffs: Cutoffs, limit: int) -> list[UUID]:
         """Delete up to *limit* old jobs; return their ids."""
-        pruned: list[UUID] = []
-        with self._storage.changing():
-            index = self._storage.queues.get(queue)
-            if index is None:
-                return []
-            for state, cutoff in cutoffs.items():
-                ids = index.aged(state, cutoff, limit - len(pruned))
-                for id in ids:
-                    self._storage.drop(self._storage.jobs[id.int])
-                pruned += ids
-            wakes = self._storage.wakes(queue)
-        wake_all(wakes)
-        return pruned
+        return self._storage.change(lambda: self._storage.prune(queue, cutoffs, limit))
 
     # -- nodes ---------------------------------------------------------------------------------
 
@@ -221,12 +176,6 @@ class MemoryDriver(Driver):
     ) -> Callable[[], None]:
         """Call *wake* at once when a job of *queue* may have become claimable."""
         return self._storage.subscribe(queue, wake)
-
-    def _index(self, name: str) -> QueueIndex:
-        try:
-            return self._storage.queues[name]
-        except KeyError:
-            raise UnknownQueue(name) from None
 
 
 def _by_age(job: Job) -> tuple[datetime, int]:

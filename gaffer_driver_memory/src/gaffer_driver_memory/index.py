@@ -18,7 +18,7 @@ from gaffer_driver_memory.lane import Lane, Ranked
 
 __all__ = ["QueueIndex"]
 
-_SLACK = 1000
+_SLACK = 100
 
 _Timed: TypeAlias = tuple[datetime, int, Job]
 
@@ -76,7 +76,14 @@ class QueueIndex:
             if job.chain is not None:
                 self._chain(job.chain).executing = job
         else:
-            heappush(self._ended[state], (job.entered_at, next(self._ticks), job))
+            self._add_ended(job)
+
+    def _add_ended(self, job: Job) -> None:
+        heap, jobs = self._ended[job.state], self.jobs[job.state]
+        if len(heap) > 2 * len(jobs) + _SLACK:
+            heap[:] = [entry for entry in heap if jobs.get(entry[-1].id.int) is entry[-1]]
+            heapify(heap)
+        heappush(heap, (job.entered_at, next(self._ticks), job))
 
     def _add_available(self, job: Job) -> None:
         if job.chain is None:

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
 from weakref import WeakSet
 
 from gaffer.driver import (
+    Claim,
     Clock,
     Conflict,
+    Cutoffs,
     Job,
     JobState,
+    QueueHasJobs,
     SystemClock,
     UnknownQueue,
     dump_errors,
@@ -25,11 +29,12 @@ from gaffer.driver import (
     load_errors,
 )
 from gaffer_driver_memory.index import QueueIndex
-from gaffer_driver_memory.timer import Timer
+from gaffer_driver_memory.timer import Timer, wake_all
 
 __all__ = ["Storage", "copied"]
 
 Wake = Callable[[], None]
+T = TypeVar("T")
 
 
 class Storage:
@@ -44,6 +49,7 @@ class Storage:
         self.queues: dict[str, QueueIndex] = {}
         self.holders: dict[int, str] = {}
         self.nodes: dict[str, datetime] = {}
+        self._touched: set[str] = set()  # queues that may have got claimable jobs
         self._subscribers: dict[str, list[Wake]] = {}
         self._renew()
         _storages.add(self)
@@ -62,17 +68,23 @@ class Storage:
             self.holders.clear()
             self.nodes.clear()
 
-    @contextmanager
-    def changing(self) -> Iterator[None]:
-        """Hold the lock for a change; if it is interrupted, derive the indexes anew."""
+    def change(self, make: Callable[[], T]) -> T:
+        """Make a change under the lock, and wake whom it concerns after that.
+
+        If it is interrupted, the indexes are derived anew.
+        """
         with self.lock:
             try:
-                yield
-            except (Conflict, UnknownQueue):
+                made = make()
+            except (Conflict, QueueHasJobs, UnknownQueue):
                 raise  # found before anything was changed
             except BaseException:
                 self._rebuild()
                 raise
+            wakes = self._wakes(self._touched)
+            self._touched.clear()
+        wake_all(wakes)
+        return made
 
     def _rebuild(self) -> None:
         fresh = {name: QueueIndex() for name in self.queues}
@@ -99,6 +111,7 @@ class Storage:
                 if job.state is not JobState.EXECUTING:
                     self.holders.pop(key, None)
             index.add(job)
+            self._touched.add(job.queue)
             if job.scheduled_at is not None and job.scheduled_at == index.due:
                 self._timer.look()
 
@@ -121,18 +134,62 @@ class Storage:
                 raise UnknownQueue(job.queue)
         return found
 
-    def take(self, index: QueueIndex, limit: int, now: datetime, node: str) -> list[Job]:
-        """Claim jobs of a queue for *node*."""
-        taken = index.take(limit, now)
-        self.holders.update((job.id.int, node) for job in taken)
+    def take(self, claim: Claim) -> list[Job]:
+        """Claim jobs."""
+        index = self.queues.get(claim.queue)
+        if index is None or (index.paused and not claim.even_paused):
+            return []
+        limit = len(self.jobs) if claim.limit is None else claim.limit
+        if claim.global_max_workers is not None:
+            limit = min(limit, claim.global_max_workers - len(index.jobs[JobState.EXECUTING]))
+        taken = index.take(limit, claim.now)
+        self.holders.update((job.id.int, claim.node) for job in taken)
         self.jobs.update((job.id.int, job) for job in taken)
         return [_own(job) for job in taken]
 
-    def drop(self, job: Job) -> None:
-        """Delete a job."""
-        del self.jobs[job.id.int]
-        self.holders.pop(job.id.int, None)
+    def drop(self, id: UUID) -> bool:
+        """Delete a job; return whether there was one."""
+        job = self.jobs.pop(id.int, None)
+        if job is None:
+            return False
+        self.holders.pop(id.int, None)
         self.queues[job.queue].remove(job)
+        self._touched.add(job.queue)
+        return True
+
+    def prune(self, queue: str, cutoffs: Cutoffs, limit: int) -> list[UUID]:
+        """Delete up to *limit* old jobs; return their ids."""
+        pruned: list[UUID] = []
+        for state, cutoff in cutoffs.items():
+            if queue in self.queues:
+                pruned += self.queues[queue].aged(state, cutoff, limit - len(pruned))
+        for id in pruned:
+            self.drop(id)
+        return pruned
+
+    def delete(self, queue: str, *, jobs: bool) -> None:
+        """Forget a queue, and its jobs if asked to."""
+        index = self.index(queue)
+        if len(index) and not jobs:
+            raise QueueHasJobs(queue)
+        for job in list(index):
+            self.drop(job.id)
+        del self.queues[queue]
+
+    def pause(self, queue: str, paused: bool) -> bool:
+        """Note whether a queue is paused; return whether that was a change."""
+        index = self.index(queue)
+        was, index.paused = index.paused, paused
+        if not paused:
+            self._touched.add(queue)
+        return was != paused
+
+    def index(self, queue: str) -> QueueIndex:
+        """Return the index of a queue, or raise `UnknownQueue`."""
+        try:
+            return self.queues[queue]
+        except KeyError:
+            raise UnknownQueue(queue) from None
 
     # -- waking ----------------------------------------------------------------------------------
 
@@ -153,8 +210,7 @@ class Storage:
 
         return unsubscribe
 
-    def wakes(self, *queues: str) -> list[Wake]:
-        """Return whom to wake after a change to *queues*; call them without the lock."""
+    def _wakes(self, queues: Iterable[str]) -> list[Wake]:
         found: list[Wake] = []
         for name in queues:
             wakes = self._subscribers.get(name)
@@ -178,7 +234,7 @@ class Storage:
         for name in self._subscribers:
             if name in self.queues:
                 self.queues[name].promote(now)
-        return self.wakes(*self._subscribers)
+        return self._wakes(self._subscribers)
 
 
 def _own(job: Job) -> Job:
@@ -195,9 +251,11 @@ def copied(job: Job) -> Job:
 # first. Nobody holds two of them, so the order does not matter.
 _storages: WeakSet[Storage] = WeakSet()
 _held: list[Storage] = []
+_forking = threading.Lock()  # one fork at a time: it has `_held`
 
 
 def _before_fork() -> None:
+    _forking.acquire()
     _held[:] = _storages
     for storage in _held:
         storage.lock.acquire()
@@ -207,12 +265,15 @@ def _after_fork_in_parent() -> None:
     for storage in _held:
         storage.lock.release()
     _held.clear()
+    _forking.release()
 
 
 def _after_fork_in_child() -> None:
+    global _forking
     for storage in _held:
         storage._renew()
     _held.clear()
+    _forking = threading.Lock()
 
 
 os.register_at_fork(
