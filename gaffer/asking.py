@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from gaffer.clock import monotonic
 from gaffer.errors import DriverUnavailable, Stopped
+from gaffer.token import Token
 
 __all__ = ["Asking"]
 
@@ -23,22 +24,33 @@ class Asking(Generic[T]):
     def __init__(self, call: Callable[[], T]) -> None:
         self._call = call
         self._answers: SimpleQueue[tuple[T, None] | tuple[None, BaseException]] = SimpleQueue()
-        self._open = [True]
+        self._open = Token()
+        self._undo: Callable[[T], object] | None = None
 
     def __call__(self) -> None:
         """Make the call, unless nobody waits for it any more."""
-        if not self._take():
+        if not self._open.take():
             return
         try:
             self._answers.put((self._call(), None))
         except BaseException as error:
             self._answers.put((None, error))
+        if self._undo is not None:
+            self._undo_answer(self._undo)
 
-    def _take(self) -> bool:
+    def give_up(self, undo: Callable[[T], object]) -> None:
+        """Do not wait any more; *undo* what the call returned, or is about to return."""
+        self._undo = undo
+        if not self._open.take():
+            self._undo_answer(undo)
+
+    def _undo_answer(self, undo: Callable[[T], object]) -> None:
         try:
-            return self._open.pop()
-        except IndexError:
-            return False
+            value, error = self._answers.get_nowait()  # one of the two threads gets it
+        except Empty:
+            return
+        if error is None:
+            undo(value)  # type: ignore[arg-type]
 
     def answer(
         self, timeout: float, send: Callable[[Asking[T]], object], alive: Callable[[], bool]
@@ -56,7 +68,7 @@ class Asking(Generic[T]):
                 value, error = self._answers.get(timeout=min(timeout, _GLANCE))
             except Empty:
                 late, dead = monotonic() >= deadline, not alive()
-                if (late or dead) and self._take():
+                if (late or dead) and self._open.take():
                     raise (Stopped if dead else DriverUnavailable)(
                         "the queue has stopped" if dead else f"no turn within {timeout:g} s"
                     ) from None

@@ -169,6 +169,8 @@ def hooks(value: Any) -> tuple[Any, ...]:
     for hook in value:
         if not callable(hook) and not callable(getattr(hook, "gaffer_hook", None)):
             raise ValueError(f"{hook!r} is neither callable nor has a method gaffer_hook(event)")
+        if iscoroutinefunction(getattr(hook, "gaffer_hook", hook)):
+            raise ValueError(f"{hook!r} is a coroutine function, which would never run")
     return tuple(value)
 
 

@@ -58,6 +58,13 @@ class Claims:
         self._ledger.claimed(jobs, "user")
         return jobs[0] if jobs else None
 
+    def put_back(self, job: Job | None) -> None:
+        """Release a job claimed by hand that nobody got."""
+        if job is not None:
+            self._held.discard(job.id)
+            self._doubt = True  # so that the next claim finds it if this write fails
+            self._ledger.write([self._ledger.releasing(job)])
+
     def settled_by_hand(self, job: Job) -> None:
         """Note that a job claimed by hand is settled."""
         self._held.discard(job.id)

@@ -54,7 +54,10 @@ class Drivers:
     def stop(self) -> None:
         """Leave all storages, and stop the drivers that were opened here."""
         for heartbeat in self._heartbeats.values():
-            heartbeat.stop()
+            try:
+                heartbeat.stop()
+            except Exception:
+                _log.exception("a node could not leave")
         for target, driver in self._opened.items():
             try:
                 driver.stop()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import wraps
 from itertools import takewhile
 from threading import get_ident
+from types import CoroutineType, GeneratorType
 from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 from gaffer import checks, codec
@@ -24,15 +25,15 @@ from gaffer.errors import GafferError, JobTimeout
 from gaffer.failures import failure
 from gaffer.interrupt import Interrupt
 from gaffer.job import Cancel, Complete, Fail, Job, Outcome, Schedule, Worker
+from gaffer.token import Token
 
 __all__ = [
     "Attempt",
     "Execution",
-    "Expired",
-    "Finished",
     "Late",
     "Report",
     "Why",
+    "breathe",
     "current",
     "outcome_of",
     "running",
@@ -73,12 +74,17 @@ class Execution:
         self._clock = clock
         self._interrupt = Interrupt() if interrupt else None
         self._thread: int | None = None
-        self._verdict = [True]
+        self._verdict = Token()
 
     @property
     def ended(self) -> bool:
         """Whether it is decided how the attempt ended."""
-        return not self._verdict
+        return self._verdict.taken
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the watchdog ended the attempt, so that its thread is on its own."""
+        return self.why is not None
 
     def run(self) -> bool:
         """Work the job and report; the crew's thread calls this once. Raises nothing.
@@ -86,7 +92,7 @@ class Execution:
         Return whether the attempt ended here; if not, the watchdog has ended it.
         """
         outcome = None if self.ended else self._run()
-        if self._close():
+        if self._verdict.take():
             self.outcome = outcome
             self._report(self)
             return True
@@ -113,7 +119,7 @@ class Execution:
 
     def expire(self, why: Why) -> None:
         """End the attempt from outside, unless it has ended; the watchdog calls this."""
-        if not self._close():
+        if not self._verdict.take():
             return
         self.told = True
         if why == "timeout":
@@ -121,7 +127,7 @@ class Execution:
         if self._interrupt is not None:
             self._interrupt.shoot()
         self.why = why
-        self._report(Expired(self))
+        self._report(self)
 
     def hurry(self, deadline: float) -> None:
         """Tell the job of a shutdown that ends at *deadline*."""
@@ -138,30 +144,18 @@ class Execution:
             stack.reverse()
         return stack
 
-    def _close(self) -> bool:
-        try:
-            return self._verdict.pop()
-        except IndexError:
-            return False
-
     def remaining(self) -> float:
         """Return the seconds that are left; negative when the time is up."""
         return self.deadline - self._clock.monotonic()
 
+    def breathe(self) -> None:
+        """Let a `JobTimeout` that is due be raised here; see `Interrupt.breathe`."""
+        if self._interrupt is not None:
+            self._interrupt.breathe()
+
     def uninterruptible(self) -> AbstractContextManager[None]:
         """Return a block in which no `JobTimeout` is raised."""
         return nullcontext() if self._interrupt is None else self._interrupt.uninterruptible()
-
-
-Finished: TypeAlias = Execution
-"""The report of an attempt that ended by itself, which is most of them: no wrapping."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Expired:
-    """The report of an attempt that the watchdog ended."""
-
-    execution: Execution
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,7 +166,8 @@ class Late:
     dropped: bool
 
 
-Report: TypeAlias = Finished | Expired | Late
+Report: TypeAlias = Execution | Late
+"""An execution that has ended, by itself or by the watchdog; or a thread that came home late."""
 
 _running: ContextVar[Execution | None] = ContextVar("gaffer_running", default=None)
 running: Callable[[], Execution | None] = _running.get
@@ -223,6 +218,13 @@ def current() -> Attempt:
     return Attempt(execution)
 
 
+def breathe() -> None:
+    """Let a timeout of the job that waits here be raised, between two steps of the waiting."""
+    execution = running()
+    if execution is not None:
+        execution.breathe()
+
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -256,15 +258,26 @@ def outcome_of(value: Any) -> Outcome:
     if value is None:
         return Complete()
     kind = type(value)  # not isinstance: it asks the object, which may raise
-    if kind is Complete:
+    if issubclass(kind, Complete):
         return Complete(_plain(value.result))
-    if kind is Fail:
+    if issubclass(kind, Fail):
         return Fail(codec.storable(value.reason))
-    if kind is Cancel:
+    if issubclass(kind, Cancel):
         return Cancel(codec.storable(value.reason))
-    if kind is Schedule:
+    if issubclass(kind, Schedule):
         return _schedule(value)
+    if issubclass(kind, _UNDONE):
+        value.close()
+        raise TypeError(f"the worker returned a {codec.type_name(value)}, whose code never ran")
+    if any(value is outcome for outcome in _OUTCOMES):
+        raise TypeError(
+            f"the worker returned the class {value.__name__}; return {value.__name__}()"
+        )
     return Complete(_plain(value))
+
+
+_UNDONE = (CoroutineType, GeneratorType)
+_OUTCOMES = (Complete, Fail, Cancel, Schedule)
 
 
 def _plain(result: Any) -> Any:

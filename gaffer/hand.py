@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any
 
-from gaffer.errors import Conflict, GafferError
-from gaffer.execution import outcome_of
+from gaffer.errors import Conflict, GafferError, InvalidJob
+from gaffer.execution import outcome_of, shielded
 from gaffer.failures import failure
 from gaffer.job import JSON, Cancel, Complete, Fail, Job, Outcome, Schedule
 from gaffer.ledger import Ledger
@@ -32,20 +32,26 @@ class ClaimedJob:
         self._step: Step | None = None
 
     def __getattr__(self, name: str) -> Any:
+        if name == "job" or name.startswith("_"):  # a copy asks before there is any
+            raise AttributeError(name)
         return getattr(self.job, name)
 
+    @shielded
     def complete(self, result: JSON = None) -> Job:
         """Complete the job; return it as stored."""
         return self._settle(Complete(result))
 
+    @shielded
     def fail(self, reason: JSON = None) -> Job:
         """Fail the attempt: the job is retried, or failed after the last attempt."""
         return self._settle(Fail(reason))
 
+    @shielded
     def cancel(self, reason: JSON = None) -> Job:
         """Cancel the job for good."""
         return self._settle(Cancel(reason))
 
+    @shielded
     def schedule(
         self, at: datetime | None = None, *, delay: float | timedelta | None = None
     ) -> Job:
@@ -56,9 +62,7 @@ class ClaimedJob:
         if self.settled:
             raise GafferError(f"job {self.job.id} is settled already")
         # Made once: an earlier try may have arrived although its answer did not.
-        step = self._step = self._step or self._ledger.settling(
-            self.job, outcome_of(outcome), "worker"
-        )
+        step = self._step = self._step or self._made(outcome)
         writing = self._ledger.write([step])
         writing.raise_if_stuck()
         self.settled = True
@@ -66,6 +70,13 @@ class ClaimedJob:
             self._ledger.too_late(self.job, "worker")
             raise Conflict([self.job.id])
         return step.after
+
+    def _made(self, outcome: Outcome) -> Step:
+        try:
+            checked = outcome_of(outcome)
+        except ValueError as error:
+            raise InvalidJob(str(error)) from None
+        return self._ledger.settling(self.job, checked, "worker")
 
 
 class Claiming:
@@ -83,12 +94,13 @@ class Claiming:
         self._settled = settled
         self._claimed: ClaimedJob | None = None
 
+    @shielded
     def __enter__(self) -> ClaimedJob | None:
         job = self._claim()
-        if job is not None:
-            self._claimed = ClaimedJob(job, self._ledger)
+        self._claimed = None if job is None else ClaimedJob(job, self._ledger)
         return self._claimed
 
+    @shielded
     def __exit__(
         self,
         kind: type[BaseException] | None,

@@ -27,7 +27,7 @@ from gaffer.hand import Claiming
 from gaffer.info import QueueInfo
 from gaffer.job import JSON, Job, JobFilter, JobState, StateStats, Worker
 from gaffer.process import Process
-from gaffer.queue import Queue
+from gaffer.queue import RAISE, Queue
 from gaffer.supervisor import Supervisor
 
 __all__ = ["Gaffer"]
@@ -35,8 +35,6 @@ __all__ = ["Gaffer"]
 T = TypeVar("T")
 Jobs: TypeAlias = list[Job]
 Ids: TypeAlias = list[UUID]
-
-_RAISE: Any = object()
 
 
 class Gaffer(Process):
@@ -180,7 +178,11 @@ class Gaffer(Process):
         Without *driver*: raise `QueueHasJobs` if it has jobs in whatever state, and change
         nothing; raise `UnknownQueue` if this process does not have it. With *driver*: delete all
         its jobs too, those that execute included, whether this process has the queue or not.
+
+        Queues that forward to it keep what has ended until the queue is declared again, and claim
+        less meanwhile: change their `forward` first.
         """
+        check_name(name, "queue")
         with self._admin:
             supervisor = self._supervisor(name) if driver is None else self._queues.get(name)
             storage = (
@@ -263,12 +265,12 @@ class Gaffer(Process):
     @overload
     def get(self, queue: str, id: UUID, default: T) -> Job | T: ...
     @shielded
-    def get(self, queue: str, id: UUID, default: Any = _RAISE) -> Any:
+    def get(self, queue: str, id: UUID, default: Any = RAISE) -> Any:
         """Return a job of the queue as it is now; *default*, or `UnknownJob`, if there is none."""
         try:
             return self._supervisor(queue).ledger.get(id)
         except UnknownJob:
-            if default is _RAISE:
+            if default is RAISE:
                 raise
             return default
 
@@ -314,6 +316,7 @@ class Gaffer(Process):
         """Delete the jobs that are old enough now, paused or not; return their ids."""
         return self._supervisor(queue).ledger.prune("user")
 
+    @shielded
     def claim(self, queue: str) -> Claiming:
         """Return a ``with`` block around one job, claimed by hand; `None` if there is none.
 
@@ -338,6 +341,7 @@ class Gaffer(Process):
         """End a pause, in every process, and a drain in this one. Raise `AlreadyActive`."""
         self._supervisor(queue).resume()
 
+    @shielded
     def drain(self, queue: str, timeout: Duration | None = 5.0) -> None:
         """Claim no more in this process, and wait until nothing of the queue runs here.
 
@@ -347,6 +351,7 @@ class Gaffer(Process):
         wait = check_option("timeout", timeout, checks.duration(0.0, checks.CENTURY))
         self._supervisor(queue).drain(wait)
 
+    @shielded
     def flush(self, queue: str, timeout: Duration | None = None) -> None:
         """Wait until the queue has no available or executing job, in any process.
 
@@ -357,11 +362,13 @@ class Gaffer(Process):
         wait = check_option("timeout", timeout, checks.duration(0.0, checks.CENTURY))
         self._supervisor(queue).flush(wait)
 
+    @shielded
     def poll(self, queue: str) -> int:
         """Claim what there are free slots for, run it, and return the number when it has ended.
 
         Works while the queue is paused, and in a process that does not work: for tests and
-        scripts. Raise `InvalidQueueConf` if the queue has no worker.
+        scripts. Waits as long as storage does not take what has ended. Raise
+        `InvalidQueueConf` if the queue has no worker.
         """
         return self._supervisor(queue).poll()
 

@@ -10,8 +10,7 @@ it decides.
 - Within `uninterruptible` the thread holds the token; a timeout in the meantime is raised by the
   thread itself when the block ends.
 
-Taking the token is one step of the interpreter (`list.pop`), so no lock is held when a shot
-arrives, and none can be lost to it.
+No lock is held when a shot arrives, so none can be lost to it.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from typing import TypeVar
 
 from gaffer.clock import monotonic
 from gaffer.errors import JobTimeout
+from gaffer.token import Token
 
 __all__ = ["Interrupt"]
 
@@ -46,18 +46,21 @@ class Interrupt:
     __slots__ = ("_depth", "_due", "_spent", "_thread", "_token")
 
     def __init__(self) -> None:
-        self._token = [True]
+        self._token = Token()
         self._due = False  # written by the watchdog only
+        self._spent = False  # no shot is on its way any more
         # The rest is the job's thread's own.
         self._thread = 0
         self._depth = 0
-        self._spent = False
 
     def shoot(self) -> None:
         """Raise `JobTimeout` in the job's thread, now or when it may be interrupted again."""
         self._due = True  # before the look at the token: the thread looks in the other order
-        if self._take():
-            _raise_in(self._thread, JobTimeout)
+        if self._token.take():
+            if self._thread:
+                _raise_in(self._thread, JobTimeout)
+            else:
+                self._spent = True  # the job's code has not begun, and will not
 
     def landed(self) -> bool:
         """Return whether a `JobTimeout` that ended the job's code is the shot."""
@@ -77,7 +80,7 @@ class Interrupt:
                 if not begun and not self._due:
                     begun = True
                     results.append(body())
-                if not self._take():
+                if not self._token.take():
                     self._await_shot()
                 break
             except JobTimeout:
@@ -88,7 +91,7 @@ class Interrupt:
     def uninterruptible(self) -> Iterator[None]:
         """Hold off a shot until the block ends. Blocks may be nested."""
         self._depth += 1
-        if self._depth == 1 and not self._take():
+        if self._depth == 1 and not self._token.take():
             self._await_shot()
         try:
             yield
@@ -97,19 +100,26 @@ class Interrupt:
             if self._depth == 0 and not self._spent:
                 self._give_back()
 
+    def breathe(self) -> None:
+        """Let a shot that is due land here, inside an uninterruptible block that takes long."""
+        depth = self._depth
+        if depth == 0 or self._spent:
+            return
+        self._depth = 0
+        try:
+            self._give_back()
+            if not self._token.take():
+                self._await_shot()
+        finally:
+            self._depth = depth
+
     def _give_back(self) -> None:
-        self._token.append(True)
+        self._token.give_back()
         if self._due:
-            if self._take():
+            if self._token.take():
                 self._spent = True
                 raise JobTimeout
             self._await_shot()
-
-    def _take(self) -> bool:
-        try:
-            return self._token.pop()
-        except IndexError:
-            return False
 
     def _await_shot(self) -> None:
         # In a `finally` that the shot itself has caused there is nothing to wait for.
@@ -117,7 +127,7 @@ class Interrupt:
             self._spent = True
             return
         deadline = monotonic() + _LANDING
-        while monotonic() < deadline:  # the shot is raised out of this loop
+        while not self._spent and monotonic() < deadline:  # the shot is raised out of this loop
             time.sleep(0.001)
         self._spent = True
         _raise_in(threading.get_ident(), _NOTHING)

@@ -39,6 +39,7 @@ class Lookout:
 
     def rearm(self, conf: QueueConf) -> None:
         """Look at once, and then every interval of *conf*, if it has one."""
+        self._poked = False  # a message may have been lost
         self._next = self._clock.monotonic()
         self.wanted = self.wanted or conf.poll_interval is not None
 

@@ -7,6 +7,7 @@ queues; it is held while a driver opens or a queue is registered, never while a 
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import socket
 import threading
@@ -18,12 +19,12 @@ from weakref import WeakSet
 
 from gaffer import checks, codec
 from gaffer.clock import Clock, SystemClock
-from gaffer.conf import Duration, check_option
+from gaffer.conf import Duration, check_name, check_option
 from gaffer.driver import Driver
 from gaffer.drivers import Drivers
-from gaffer.errors import Stopped, UnknownQueue
+from gaffer.errors import InvalidDriver, Stopped, UnknownQueue
 from gaffer.events import Hook
-from gaffer.execution import running
+from gaffer.execution import running, shielded
 from gaffer.heartbeat import Heartbeat
 from gaffer.job import Job
 from gaffer.ledger import Ledger
@@ -32,6 +33,8 @@ from gaffer.supervisor import SETTLE_FOR, Shared, Supervisor
 from gaffer.watchdog import Watchdog
 
 __all__ = ["Process"]
+
+_log = logging.getLogger("gaffer.process")
 
 _SPARE = 4.0
 """Seconds of a bounded stop beyond `SETTLE_FOR`: for the storage to answer, threads to end."""
@@ -60,7 +63,8 @@ class Process:
         self._beat_interval = 5.0
         self._lease = 20.0
         self._max_payload = codec.MAX_BYTES
-        self._open()
+        self._admin = threading.RLock()
+        self._queues: dict[str, Supervisor] = {}
         self.configure(
             hooks=hooks,
             work=work,
@@ -69,18 +73,19 @@ class Process:
             lease=lease,
             max_payload=max_payload,
         )
+        self._open()
         _processes.add(self)
 
     def _open(self) -> None:
-        """Make what belongs to one life of one process; start nothing."""
-        self._admin = threading.RLock()
-        self._queues: dict[str, Supervisor] = {}
+        """Make what belongs to one life; start nothing."""
+        self._queues = {}
         self._watchdog = Watchdog(self._clock)
-        self._node = f"{self._name or socket.gethostname()}-{os.getpid()}-{uuid4().hex[:12]}"
+        self._node = self._new_node()
         self._stopping = False
         self._broken_off = False
         self._stopped = threading.Event()
 
+    @shielded
     def configure(
         self,
         *,
@@ -97,7 +102,7 @@ class Process:
         - *driver*: the default for queues that are declared from now on;
         - *hooks*: the global hooks, for all queues and at once;
         - *work*: false, and queues declared from now on only insert; `start` sets it to true;
-        - *name*: what nodes are called, instead of the host's name;
+        - *name*: what this node is called, instead of the host's name; before the first queue;
         - *beat_interval*, *lease*: seconds between signs of life, and after how many without one a
           node's jobs are rescued (at least two beats); for drivers that were not used yet;
         - *max_payload*: the most bytes of a payload as JSON; for queues declared from now on.
@@ -110,24 +115,33 @@ class Process:
         wait = self._lease if wait is None else wait
         check_option("lease", wait, checks.duration(2 * beat, checks.DAY))
         given = check_option("hooks", hooks, checks.hooks)
+        given_work = check_option("work", work, checks.flag)
+        if driver is not None and not isinstance(driver, str | Driver):
+            raise InvalidDriver(f"driver={driver!r}: give a Driver, a name or a URL")
         size = check_option("max_payload", max_payload, checks.integer(1))
         self._beat_interval, self._lease = beat, wait
         self._hooks = self._hooks if given is None else given
         self._max_payload = self._max_payload if size is None else size
         self._name = check_option("name", name, checks.name) or self._name
-        self._work = self._work if work is None else work
+        self._work = self._work if given_work is None else given_work
         if driver is not None:
             self._drivers.default = driver
+        if name is not None and not self._queues:
+            self._node = self._new_node()
+
+    def _new_node(self) -> str:
+        """Return a name for a node that none has had."""
+        return f"{self._name or socket.gethostname()}-{os.getpid()}-{uuid4().hex[:12]}"
 
     # -- queues --------------------------------------------------------------------------------
 
     def _supervisor(self, name: str) -> Supervisor:
         try:
             return self._queues[name]
-        except KeyError:
+        except (KeyError, TypeError):
             pass
         self._check_open()
-        raise UnknownQueue(name)
+        raise UnknownQueue(check_name(name, "queue"))
 
     def _check_open(self) -> None:
         if self._stopping:
@@ -170,20 +184,25 @@ class Process:
 
     # -- life ----------------------------------------------------------------------------------
 
+    @shielded
     def start(self) -> None:
         """Work, here and now: all queues that have a worker, and those declared later.
 
         For a forked child, which does not work by itself; for a process configured with
         ``work=False``; and after a `stop`, which has forgotten the queues. Again does nothing.
         """
-        with self._admin:
-            if self._stopping:
-                self._stopped.wait()
-                self._open()
-            self._work = True
-            for supervisor in self._queues.values():
-                supervisor.start()
+        while True:
+            with self._admin:
+                if self._stopping and self._stopped.is_set() and not self._broken_off:
+                    self._open()
+                if not self._stopping:
+                    self._work = True
+                    for supervisor in self._queues.values():
+                        supervisor.start()
+                    return
+            self._stop(None)  # waits for the one that is under way
 
+    @shielded
     def stop(self, timeout: Duration | None = None) -> None:
         """Stop claiming, let what runs end, and leave.
 
@@ -206,9 +225,10 @@ class Process:
         with self._admin:
             first, self._stopping = not self._stopping or self._broken_off, True
             self._broken_off = False
+            stopped = self._stopped
             supervisors = list(self._queues.values())
         if not first:
-            self._stopped.wait()
+            stopped.wait()
             return
         try:
             self._stop_all(supervisors, grace)
@@ -216,7 +236,9 @@ class Process:
             self._broken_off = True
             raise
         finally:
-            self._stopped.set()
+            if not self._broken_off:
+                self._queues = {}
+            stopped.set()
 
     def _stop_all(self, supervisors: Sequence[Supervisor], grace: float | None) -> None:
         longest = max((s.longest_shutdown(grace) for s in supervisors), default=0.0)
@@ -227,7 +249,6 @@ class Process:
             supervisor.join(max(0.0, deadline - self._clock.monotonic()))
         self._watchdog.stop()
         self._drivers.stop()
-        self._queues = {}
 
     def __enter__(self) -> Self:
         return self
@@ -244,6 +265,7 @@ class Process:
         """In the child: keep the queues, but no thread, lock or node of the parent."""
         confs = [supervisor.conf for supervisor in self._queues.values()]
         stopping = self._stopping
+        self._admin = threading.RLock()
         self._open()
         self._stopping = stopping
         if stopping:
@@ -264,7 +286,10 @@ def _after_fork_in_child() -> None:
 
 def _at_exit() -> None:
     for process in list(_processes):
-        process.stop()
+        try:
+            process.stop()
+        except Exception:
+            _log.exception("a Gaffer could not be stopped")
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 from uuid import UUID
 
 from gaffer.conf import Duration, JobOptions, NewJob, QueueConf
@@ -15,7 +15,12 @@ from gaffer.job import JSON, Job, JobState, StateStats
 if TYPE_CHECKING:
     from gaffer.instance import Gaffer
 
-__all__ = ["Queue"]
+__all__ = ["RAISE", "Queue"]
+
+T = TypeVar("T")
+
+RAISE: Any = object()
+"""No default: `get` raises."""
 
 
 class Queue:
@@ -55,9 +60,13 @@ class Queue:
         """Insert many jobs; see `Gaffer.insert_many`."""
         return self._gaffer.insert_many(self.name, payloads, connection=connection, **options)
 
-    def get(self, id: UUID, *default: Any) -> Any:
+    @overload
+    def get(self, id: UUID) -> Job: ...
+    @overload
+    def get(self, id: UUID, default: T) -> Job | T: ...
+    def get(self, id: UUID, default: Any = RAISE) -> Any:
         """Return a job; see `Gaffer.get`."""
-        return self._gaffer.get(self.name, id, *default)
+        return self._gaffer.get(self.name, id, default)
 
     def list(
         self,

@@ -11,7 +11,7 @@ from uuid import UUID
 from gaffer.clock import Clock
 from gaffer.conf import QueueConf
 from gaffer.crew import Crew
-from gaffer.execution import Execution, Expired, Finished, Late, Report
+from gaffer.execution import Execution, Report
 from gaffer.job import Job
 from gaffer.watchdog import Watchdog
 
@@ -67,39 +67,31 @@ class Roster:
         self._crew.run(started)
         return started, [execution.job for execution in unable]
 
-    def take(self, report: Report) -> Execution | None:
-        """Note what was reported; return the execution if it has just ended, to be `gone`."""
-        match report:
-            case Finished():
-                return report if self._runs(report) else None
-            case Expired(execution):
-                if not self._runs(execution):
-                    return None
-                self._crew.lose()
-                if execution in self._home:
-                    self._home.discard(execution)
-                else:
-                    self._abandoned.add(execution)
-                return execution
-            case Late(execution):
-                if execution in self._abandoned:
-                    self._abandoned.discard(execution)
-                else:
-                    self._home.add(execution)
-        return None
-
-    def _runs(self, execution: Execution) -> bool:
+    def runs(self, execution: Execution) -> bool:
+        """Return whether this very execution counts as running."""
         # Not by the id alone: the job may run again while an older attempt reports.
         return self._running.get(execution.job.id) is execution
 
     def gone(self, execution: Execution) -> None:
-        """Forget an execution that `take` returned."""
+        """Note that a running execution has ended; its thread may go on."""
         del self._running[execution.job.id]
+        if execution.abandoned:
+            self._crew.lose()
+            if execution in self._home:
+                self._home.discard(execution)
+            else:
+                self._abandoned.add(execution)
 
-    def reports(self) -> list[Report]:
-        """Return the reports that the running ones should have made by now: some may be lost."""
-        ended = [execution for execution in self._running.values() if execution.ended]
-        return [Expired(execution) if execution.why else execution for execution in ended]
+    def came_home(self, execution: Execution) -> None:
+        """Note that the thread of an abandoned execution has ended, maybe before we knew of it."""
+        if execution in self._abandoned:
+            self._abandoned.discard(execution)
+        elif self.runs(execution):
+            self._home.add(execution)
+
+    def ended(self) -> list[Execution]:
+        """Return the running ones that should have reported by now: a report may be lost."""
+        return [execution for execution in self._running.values() if execution.ended]
 
     def longest_shutdown(self) -> float:
         """Return the longest `shutdown_timeout` of the running jobs, in seconds."""

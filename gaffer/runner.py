@@ -1,8 +1,8 @@
 """The runner of one queue: it alone decides what becomes of attempts.
 
 One thread repeats three verbs: collect what happened, settle what has ended, claim what is free.
-All others send it messages. While its thread does not run, whoever calls `ask` or `wait` takes its
-turn instead, so that there is never more than one.
+All others send it messages. While its thread does not run, a caller may take its turn: see
+`gaffer.turn`.
 """
 
 from __future__ import annotations
@@ -10,16 +10,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
-from threading import Condition, RLock
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 from uuid import UUID
 
-from gaffer.asking import Asking
 from gaffer.claims import Claims
 from gaffer.clock import Clock
 from gaffer.errors import DriverUnavailable, Stopped
 from gaffer.events import QueueStuck, RunnerFailed
-from gaffer.execution import Expired, Finished, Late, Report
+from gaffer.execution import Execution, Late, Report
 from gaffer.heartbeat import Heartbeat
 from gaffer.job import Job
 from gaffer.ledger import Ledger
@@ -28,21 +26,19 @@ from gaffer.outbox import Outbox
 from gaffer.retry import Retry
 from gaffer.roster import Roster
 from gaffer.service import Service
+from gaffer.turn import Turn
 from gaffer.watchdog import Watchdog
 
 __all__ = ["Runner"]
 
 _log = logging.getLogger("gaffer.runner")
 
-T = TypeVar("T")
 Message: TypeAlias = Report | Callable[[], object] | None
 
 _CLAIM_MOST = 100
 """Jobs per claim; a queue without a limit claims again until there are no more."""
 _PATIENCE = 10.0
 """Seconds without anything to do, after which idle threads may go."""
-_TURN = 30.0
-"""Seconds within which the runner's turn comes, or `ask` gives up."""
 
 
 class Runner:
@@ -66,8 +62,7 @@ class Runner:
         self._outbox = Outbox(ledger, self._settled)
         self._claiming = Retry(clock)
         self._writing = Retry(clock)
-        self._turn = RLock()
-        self._quiet = Condition()
+        self.turn = Turn(self.service, self._inbox.put, self._stand_in, clock)
         self._polls: list[set[UUID]] = []
         self._reported_at = clock.monotonic()
         self._stop_asked: tuple[float | None, float] | None = None  # written by any thread
@@ -110,7 +105,11 @@ class Runner:
 
     def look_again(self) -> None:
         """Have the runner look at its configuration, and for jobs if it polls at all."""
-        self._inbox.put(lambda: self.lookout.rearm(self.ledger.conf))
+        self._inbox.put(self._reconfigured)
+
+    def _reconfigured(self) -> None:
+        self.lookout.rearm(self.ledger.conf)
+        self._check_stuck()
 
     def tell(self, ids: Iterable[UUID]) -> None:
         """Tell running jobs to stop, because they are gone from storage."""
@@ -131,53 +130,10 @@ class Runner:
         except DriverUnavailable as error:
             _log.warning("queue %r: rescue comes later: %s", self.ledger.conf.name, error)
 
-    def ask(self, call: Callable[[], T], timeout: float = _TURN) -> T:
-        """Have *call* run in the runner's turn; return what it returns, raise what it raises.
-
-        Raise `DriverUnavailable` if the turn does not come within *timeout* seconds.
-        """
-        if self.service.inside or not self.service.running:
-            with self._turn:
-                self._collect(0.0)
-                return call()
-        asking = Asking(call)
-        return asking.answer(timeout, self._inbox.put, lambda: self.service.running)
-
-    def wait(self, done: Callable[[], bool], timeout: float | None) -> bool:
-        """Wait until *done*, which settling may make true; return whether it is."""
-        deadline = None if timeout is None else self._clock.monotonic() + timeout
-        while not done():
-            left = 0.1 if deadline is None else min(0.1, deadline - self._clock.monotonic())
-            if left <= 0:
-                return False
-            if self.service.running and not self.service.inside:
-                with self._quiet:
-                    if not done():
-                        self._quiet.wait(left)
-            elif self.service.stopping:
-                raise Stopped(f"queue {self.ledger.conf.name!r} has stopped")
-            else:
-                self._take_turn(left)
-        return True
-
-    def _take_turn(self, patience: float) -> None:
-        """Collect and settle in place of the thread, which does not run."""
-        with self._turn:
-            self._collect(patience)
-            self._settle()
-
-    def wait_quiet(self, timeout: float) -> None:
-        """Wait up to *timeout* seconds for a moment in which nothing runs here."""
-        if self.service.running and not self.service.inside:
-            with self._quiet:
-                self._quiet.wait(timeout)
-        else:
-            self.wait(lambda: False, timeout)
-
     def poll(self) -> int:
         """Claim what is free, even while paused, run and settle it; return how many jobs."""
-        number, polled = self.ask(self._poll)
-        self.wait(lambda: not polled, None)
+        number, polled = self.turn.ask(self._poll)
+        self.turn.wait(lambda: not polled, None)
         return number
 
     def _poll(self) -> tuple[int, set[UUID]]:
@@ -200,11 +156,16 @@ class Runner:
 
     def step(self) -> bool:
         """Collect, settle, claim; return whether there is more to come."""
-        with self._turn:
+        with self.turn.lock:
             self._collect(self._patience())
             self._settle()
             self._claim()
             return not self._finished()
+
+    def _stand_in(self, patience: float) -> None:
+        """Do a step for a caller who has taken the turn; no claim, which nobody would follow."""
+        self._collect(patience)
+        self._settle()
 
     def _patience(self) -> float:
         """Return how long there is nothing to do unless a message comes."""
@@ -231,24 +192,26 @@ class Runner:
 
     def _take(self, message: Message) -> None:
         match message:
-            case Finished() | Expired() | Late():
-                self._take_report(message)
+            case Execution():
+                self._take_ended(message)
             case None:
                 self.lookout.poked()
+            case Late(execution, dropped):
+                self._roster.came_home(execution)
+                self._check_stuck()
+                if dropped:
+                    self.ledger.too_late(execution.job, "worker")
             case call:
                 call()
 
-    def _take_report(self, report: Report) -> None:
+    def _take_ended(self, execution: Execution) -> None:
         self._reported_at = self._clock.monotonic()
-        execution = self._roster.take(report)
-        if execution is not None:
+        if self._roster.runs(execution):
             self._outbox.ended(execution)  # first here, then not there: nothing is lost between
             self._roster.gone(execution)
             self.lookout.look()  # a slot is free
-        if not isinstance(report, Finished):
-            self._check_stuck()
-            if isinstance(report, Late) and report.dropped:
-                self.ledger.too_late(report.execution.job, "worker")
+            if execution.abandoned:
+                self._check_stuck()
 
     # -- settle ------------------------------------------------------------------------------------
 
@@ -263,11 +226,7 @@ class Runner:
             for polled in self._polls:
                 polled.difference_update(ids)
             self._polls = [polled for polled in self._polls if polled]
-            self._notify()
-
-    def _notify(self) -> None:
-        with self._quiet:
-            self._quiet.notify_all()
+            self.turn.notify()
 
     def _went(self, retry: Retry, error: Exception | None) -> None:
         """Note how a call of storage went."""
@@ -280,8 +239,8 @@ class Runner:
 
     def _broken(self, error: BaseException) -> None:
         """Note that an exception ended a step; what it had taken from the inbox may be lost."""
-        for report in self._roster.reports():
-            self._inbox.put(report)
+        for execution in self._roster.ended():
+            self._inbox.put(execution)
         self.lookout.rearm(self.ledger.conf)
         self.look()
         self._failed(error)
@@ -329,7 +288,7 @@ class Runner:
 
     def claim_by_hand(self) -> Job | None:
         """Claim one job for the caller, who settles it."""
-        return self.ask(self._claim_by_hand)
+        return self.turn.ask(self._claim_by_hand, undo=self.claims.put_back)
 
     def _claim_by_hand(self) -> Job | None:
         self.check_open()
@@ -364,10 +323,10 @@ class Runner:
             return self.service.join(timeout)
         self.service.stop()  # it never ran; what `poll` left behind is settled here
         deadline = self._clock.monotonic() + timeout
-        self._take_turn(0.0)
+        self.turn.take(0.0)
         while self.unsettled() and (left := deadline - self._clock.monotonic()) > 0:
-            self._take_turn(min(0.1, left))
-        with self._turn:
+            self.turn.take(min(0.1, left))
+        with self.turn.lock:
             return self._finished()
 
     def _begin_stop(self) -> None:
@@ -377,7 +336,7 @@ class Runner:
 
     def _finished(self) -> bool:
         if not self._roster and not self._outbox:
-            self._notify()
+            self.turn.notify()
         if self._stop_by is None:
             return False
         if self.unsettled():

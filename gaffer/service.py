@@ -50,13 +50,14 @@ class Service:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._wakeup = threading.Event()
+        # Not `Thread.is_alive`: a join that a Ctrl-C interrupts takes the thread for dead.
+        self._ended = threading.Event()
         self.stopping = False
 
     @property
     def running(self) -> bool:
         """Whether the thread was started and has not ended."""
-        thread = self._thread
-        return thread is not None and thread.is_alive()
+        return self._thread is not None and not self._ended.is_set()
 
     @property
     def inside(self) -> bool:
@@ -78,13 +79,11 @@ class Service:
 
     def join(self, timeout: float) -> bool:
         """Wait up to *timeout* seconds for the thread's end; return whether it has ended."""
-        with self._lock:
-            thread = self._thread
-        if thread is None:
-            return True
-        if thread is not threading.current_thread():
-            thread.join(max(0.0, timeout))
-        return not thread.is_alive()
+        with self._lock:  # a start that is under way counts
+            started = self._thread is not None
+        if started and not self.inside:
+            self._ended.wait(max(0.0, timeout))
+        return not self.running
 
     def poke(self) -> None:
         """End the present `wait`, or the next one."""
@@ -101,7 +100,9 @@ class Service:
         _own.inside = True
         while True:
             try:
-                return self._repeat()
+                self._repeat()
+                self._ended.set()
+                return
             except BaseException:  # a second one, right behind the first
                 _log.debug("%s goes on", self.name)
 

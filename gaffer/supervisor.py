@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ from gaffer.errors import (
     InvalidQueueConf,
 )
 from gaffer.events import Hook, QueuePaused, QueueResumed
-from gaffer.execution import running
+from gaffer.execution import breathe, running
 from gaffer.hand import Claiming
 from gaffer.heartbeat import Heartbeat
 from gaffer.info import QueueInfo, WorkersInfo
@@ -28,14 +28,15 @@ from gaffer.job import JSON, Job, JobState
 from gaffer.ledger import Ledger
 from gaffer.pruner import Pruner
 from gaffer.runner import Runner
+from gaffer.turn import TURN
 from gaffer.watchdog import Watchdog
 
 __all__ = ["SETTLE_FOR", "Shared", "Supervisor"]
 
+_log = logging.getLogger("gaffer.supervisor")
+
 SETTLE_FOR = 5.0
 """Seconds that a stopping queue goes on trying to write what has ended."""
-_TURN = 30.0
-"""Seconds that an unlimited `drain` gives a claim that is under way."""
 _GLANCE = 0.25
 """Seconds between looks of `flush` at the storage, when nothing happens here."""
 
@@ -96,9 +97,11 @@ class Supervisor:
 
     def _end_subscription(self) -> None:
         if self._unsubscribe is not None:
-            with suppress(DriverUnavailable):
-                self._unsubscribe()
-            self._unsubscribe = None
+            unsubscribe, self._unsubscribe = self._unsubscribe, None
+            try:
+                unsubscribe()
+            except Exception as error:
+                _log.warning("queue %r: a subscription did not end: %r", self.conf.name, error)
 
     def configure(self, conf: QueueConf, *, work: bool) -> None:
         """Replace the configuration; jobs that run go on under the one that they began with."""
@@ -152,12 +155,14 @@ class Supervisor:
         began = self._clock.monotonic()
         self._begin_drain(timeout)
         spent = self._clock.monotonic() - began
-        if not self.runner.wait(lambda: not left(), None if timeout is None else timeout - spent):
+        if not self.runner.turn.wait(
+            lambda: not left(), None if timeout is None else timeout - spent
+        ):
             raise DrainTimeout(self.conf.name, left(), timeout)
 
     def _begin_drain(self, timeout: float | None) -> None:
         try:
-            self.runner.ask(self.runner.drain, _TURN if timeout is None else timeout)
+            self.runner.turn.ask(self.runner.drain, TURN if timeout is None else timeout)
         except DriverUnavailable:
             self.runner.draining = True  # a claim hangs; it is the last one
             raise DrainTimeout(self.conf.name, self.runner.unsettled(), timeout) from None
@@ -165,15 +170,20 @@ class Supervisor:
     def flush(self, timeout: float | None) -> None:
         """Wait until no job is available or executing, in whatever process."""
         deadline = None if timeout is None else self._clock.monotonic() + timeout
-        while self.runner.unsettled() or self.ledger.unfinished():
-            left = _GLANCE
+        while True:
+            began = self._clock.monotonic()
+            if not self.runner.unsettled() and not self.ledger.unfinished():
+                return
+            # Looking may cost storage something: not more than a tenth of the time.
+            left = max(_GLANCE, 10 * (self._clock.monotonic() - began))
             if deadline is not None:
                 left = min(left, deadline - self._clock.monotonic())
             if left <= 0 or self._called_from_inside():
                 raise self._flush_timeout(timeout)
+            breathe()
             self.runner.check_open()
             self.runner.look()
-            self.runner.wait_quiet(left)
+            self.runner.turn.wait_quiet(left)
 
     def _flush_timeout(self, timeout: float | None) -> FlushTimeout:
         stats = self.ledger.stats()

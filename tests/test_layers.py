@@ -22,12 +22,12 @@ LAYERS = {
     module: layer
     for layer, modules in enumerate(
         [
-            "errors clock ids",
+            "errors clock ids token",
             "job checks conf codec info",
             "machine events failures",
             "driver",
             "ledger step writing selection discovery service asking interrupt retry lookout",
-            "watchdog execution crew heartbeat",
+            "watchdog execution crew heartbeat turn",
             "runner roster outbox claims pruner hand drivers logs",
             "supervisor queue",
             "process instance __init__",
@@ -46,6 +46,7 @@ PEERS = {
     ("ledger", "step"),
     ("ledger", "writing"),
     ("crew", "execution"),
+    ("turn", "execution"),
     ("watchdog", "execution"),
     ("runner", "roster"),
     ("runner", "outbox"),

@@ -26,10 +26,11 @@ _Timed: TypeAlias = tuple[datetime, int, Job]
 class _Chain:
     """The jobs of one chain: at most one executes, and only the first of the others is offered."""
 
-    __slots__ = ("executing", "offered", "waiting")
+    __slots__ = ("executing", "living", "offered", "waiting")
 
     def __init__(self) -> None:
         self.waiting: list[Ranked] = []
+        self.living = 0  # available jobs; the other entries are outdated
         self.executing: Job | None = None
         self.offered: Job | None = None
 
@@ -90,6 +91,10 @@ class QueueIndex:
             self._offer(job)
         else:
             chain = self._chain(job.chain)
+            chain.living += 1
+            if len(chain.waiting) > 2 * chain.living + _SLACK:
+                chain.waiting = [entry for entry in chain.waiting if self._is_kept(entry[-1])]
+                heapify(chain.waiting)
             heappush(chain.waiting, self._rank(job))
             self._offer_head(job.chain, chain)
         if len(self._ready) + len(self._scheduled) > 2 * len(self._available) + _SLACK:
@@ -97,12 +102,24 @@ class QueueIndex:
 
     def remove(self, job: Job) -> None:
         """Forget a job that is here."""
-        del self.jobs[job.state][job.id.int]
+        jobs = self.jobs[job.state]
+        del jobs[job.id.int]
+        if not jobs:
+            self._drop_entries(job.state)
         if job.chain is not None:
             chain = self._chain(job.chain)
             if chain.executing is job:
                 chain.executing = None
+            chain.living -= job.state is JobState.AVAILABLE
             self._offer_head(job.chain, chain)
+
+    def _drop_entries(self, state: JobState) -> None:
+        """Let go of all entries of a state that no job is in: all are outdated."""
+        if state.terminal:
+            self._ended[state].clear()
+        elif state is JobState.AVAILABLE:
+            self._ready = Lane()
+            self._scheduled.clear()
 
     def take(self, limit: int, now: datetime) -> list[Job]:
         """Claim up to *limit* jobs at *now*, and return them as executing, in order."""
