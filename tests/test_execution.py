@@ -264,6 +264,8 @@ def test_every_field_of_a_job_is_stored(manual: Gaffer) -> None:
     assert (job.timeout, job.shutdown_timeout, job.result) == (5.0, 6.0, "done")
     assert [error.error for error in job.errors] == ["no"]
     assert job.created_at == given.created_at
+    assert job.attempted_at is not None
+    assert job.completed_at is not None
     assert job.created_at <= job.attempted_at <= job.completed_at
     assert job.scheduled_at is not None
     assert (job.failed_at, job.cancelled_at) == (None, None)

@@ -19,6 +19,7 @@ def waits(gaffer_: Gaffer, harness: DriverHarness, **options: Any) -> list[float
     queue.poll()
     seconds: list[float] = []
     while (stored := queue.get(job.id)).state is JobState.AVAILABLE:
+        assert stored.scheduled_at is not None
         wait = (stored.scheduled_at - stored.errors[0].at).total_seconds()
         seconds.append(wait)
         if wait > 1:

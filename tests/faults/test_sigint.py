@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -12,8 +11,6 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 SCRIPT = '''
 import atexit, json, signal, sys
@@ -87,7 +84,6 @@ def interrupted(script: Path, delay: float) -> tuple[float, dict[str, Any] | Non
     return time.monotonic() - sent, json.loads(line) if line else None, noise
 
 
-@pytest.mark.skipif(os.name != "posix", reason="no SIGINT to send")
 def test_a_script_that_is_interrupted_at_any_time_ends_and_leaves_storage_whole(
     tmp_path: Path, chance: random.Random
 ) -> None:
