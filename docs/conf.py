@@ -37,6 +37,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(?!gaffer).*"),
     # Names that docstrings explain to maintainers, and type variables.
     (r"py:.*", r"gaffer\.(machine|clock|codec|checks)\..*"),
+    (r"py:.*", r"gaffer\..*\._?[A-Z]"),
     (r"py:.*", r"gaffer\..*\._[A-Z]\w*"),
     # What type checkers see where people see keywords.
     (r"py:.*", r"gaffer\.conf\.JobOptions"),
