@@ -346,7 +346,8 @@ class Gaffer(Process):
         """Claim no more in this process, and wait until nothing of the queue runs here.
 
         `resume` ends it. Raise `DrainTimeout` naming the jobs that still run after *timeout*
-        seconds (`None`: wait for ever), or at once when called by one of them.
+        seconds (`None`: wait for ever), or at once when called by one of them or by a hook in the
+        thread that would have to end them.
         """
         wait = check_option("timeout", timeout, checks.duration(0.0, checks.CENTURY))
         self._supervisor(queue).drain(wait)

@@ -98,17 +98,14 @@ class Roster:
         running = list(self._running.values())
         return max((execution.job.shutdown_timeout for execution in running), default=0.0)
 
-    def hurry(self, grace: float | None) -> float:
-        """Give each running job its shutdown timeout, at most *grace*; return the longest."""
+    def hurry(self, grace: float | None) -> None:
+        """Give each running job its shutdown timeout, at most *grace*."""
         now = self._clock.monotonic()
-        longest = 0.0
         for execution in self._running.values():
             wait = execution.job.shutdown_timeout
             wait = wait if grace is None else min(wait, grace)
-            longest = max(longest, wait)
             execution.hurry(now + wait)
         self._watchdog.watch(list(self._running.values()), "shutdown")
-        return longest
 
     def tell(self, ids: Iterable[UUID]) -> None:
         """Tell the running ones among *ids* to stop: their jobs are gone."""

@@ -332,7 +332,9 @@ class Runner:
     def _begin_stop(self) -> None:
         if self._stop_asked is not None and self._stop_by is None:
             grace, settle_for = self._stop_asked
-            self._stop_by = self._clock.monotonic() + self._roster.hurry(grace) + settle_for
+            longest = self._roster.longest_shutdown()
+            self._stop_by = self._clock.monotonic() + longest + settle_for
+            self._roster.hurry(grace)
 
     def _finished(self) -> bool:
         if not self._roster and not self._outbox:

@@ -65,12 +65,16 @@ class Service:
         return self._thread is threading.current_thread()
 
     def start(self) -> None:
-        """Start the thread, once."""
+        """Start the thread, once; raise `RuntimeError` if the system gives none."""
         with self._lock:
             if self._thread is None and not self.stopping:
-                thread = threading.Thread(target=self._run, name=self.name, daemon=True)
-                thread.start()
-                self._thread = thread
+                # Known before it runs: a Ctrl-C may end `start` when it does already.
+                self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+                try:
+                    self._thread.start()
+                except RuntimeError:  # there are no more threads
+                    self._thread = None
+                    raise
 
     def stop(self) -> None:
         """Ask the thread to end; does not wait for it."""

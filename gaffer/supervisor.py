@@ -148,7 +148,7 @@ class Supervisor:
         self.pruner.service.poke()
 
     def drain(self, timeout: float | None) -> None:
-        """Claim no more here, and wait for what runs."""
+        """Claim no more here, and wait for what runs; see `Gaffer.drain`."""
         left = self.runner.unsettled
         if self._called_from_inside():
             raise DrainTimeout(self.conf.name, left(), timeout)

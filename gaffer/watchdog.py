@@ -37,6 +37,8 @@ class Watchdog:
 
         Raise `RuntimeError` if the thread cannot be had.
         """
+        if not executions:
+            return
         with self._lock:
             first = self._heap[0][0] if self._heap else None
             for execution in executions:

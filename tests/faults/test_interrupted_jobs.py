@@ -28,7 +28,7 @@ def test_shot_jobs_are_recorded_once_and_no_thread_is_lost(
     g: gaffer.Gaffer, driver: MemoryDriver, seen: Recorder
 ) -> None:
     """F30."""
-    number, timeout = 500, 0.01
+    number, timeout = 300, 0.01
     queue = g.ensure_queue(
         "shot",
         worker=lambda job: busy(timeout * random.uniform(*LENGTHS)),
@@ -76,7 +76,7 @@ def test_calls_of_gaffer_from_shot_jobs_are_whole(
     g: gaffer.Gaffer, driver: MemoryDriver, seen: Recorder
 ) -> None:
     """F31."""
-    number = 300
+    number = 150
     returned: list[UUID] = []
     target = g.ensure_queue("target", prune=KEEP)
 
@@ -172,7 +172,7 @@ def test_a_contended_pool_is_whole_after_hundreds_of_shots(
     g: gaffer.Gaffer, driver: MemoryDriver, seen: Recorder
 ) -> None:
     """F31."""
-    pool, number = Pool(2), 400
+    pool, number = Pool(2), 250
 
     def work(job: gaffer.Job) -> None:
         while True:

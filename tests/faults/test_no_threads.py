@@ -13,7 +13,7 @@ import pytest
 import gaffer
 from gaffer_driver_memory import MemoryDriver
 
-from .rig import KEEP, Gate, Recorder, states, until
+from .rig import KEEP, Gate, Recorder, states, took, until
 
 
 class Limit:
@@ -129,3 +129,34 @@ def test_a_delayed_job_runs_although_the_timer_of_the_memory_driver_had_no_threa
     limit.refused = ()
 
     seen.wait(gaffer.JobCompleted, timeout=7)
+
+
+def test_an_idle_queue_stops_at_once_although_no_thread_can_be_had(
+    driver: MemoryDriver, seen: Recorder, limit: Limit
+) -> None:
+    """F40, F44: so it is while the interpreter goes down."""
+    g = gaffer.Gaffer(driver, hooks=[seen])
+    g.ensure_queue("q", worker=lambda job: None)
+    limit.refused = ("gaffer:",)
+
+    with took(0, 2):
+        g.stop()
+
+    assert seen.of(gaffer.RunnerFailed) == []
+
+
+def test_a_job_is_released_by_a_stop_although_no_thread_can_be_had(
+    driver: MemoryDriver, limit: Limit
+) -> None:
+    """F40, F44."""
+    gate = Gate()
+    g = gaffer.Gaffer(driver)
+    g.ensure_queue("q", worker=gate, shutdown_timeout=0.2, prune=KEEP).insert(1)
+    gate.wait()
+    limit.refused = ("gaffer:",)
+
+    with took(0.15, 2):
+        g.stop()
+
+    assert states(driver, "q") == {"available": 1}
+    gate.open.set()
