@@ -25,7 +25,7 @@ from gaffer.errors import GafferError, JobTimeout
 from gaffer.failures import failure
 from gaffer.interrupt import Interrupt
 from gaffer.job import Cancel, Complete, Fail, Job, Outcome, Schedule, Worker
-from gaffer.token import Token
+from gaffer.token import Verdict
 
 __all__ = [
     "Attempt",
@@ -74,12 +74,12 @@ class Execution:
         self._clock = clock
         self._interrupt = Interrupt() if interrupt else None
         self._thread: int | None = None
-        self._verdict = Token()
+        self._verdict = Verdict()
 
     @property
     def ended(self) -> bool:
         """Whether it is decided how the attempt ended."""
-        return self._verdict.taken
+        return self._verdict.decided is not None
 
     @property
     def abandoned(self) -> bool:
@@ -92,7 +92,7 @@ class Execution:
         Return whether the attempt ended here; if not, the watchdog has ended it.
         """
         outcome = None if self.ended else self._run()
-        if self._verdict.take():
+        if self._verdict.decide("itself"):
             self.outcome = outcome
             self._report(self)
             return True
@@ -118,8 +118,11 @@ class Execution:
             return None if shot else Fail(failure(error))
 
     def expire(self, why: Why) -> None:
-        """End the attempt from outside, unless it has ended; the watchdog calls this."""
-        if not self._verdict.take():
+        """End the attempt from outside, unless it has ended; the watchdog calls this.
+
+        Done again it makes the same report, so that a call that an exception ended can be repeated.
+        """
+        if not self._verdict.decide(why):
             return
         self.told = True
         if why == "timeout":

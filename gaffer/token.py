@@ -1,12 +1,12 @@
-"""The right to do something once, among threads: whoever takes it has it, and no one else.
+"""What is settled once, among threads, by whoever comes first.
 
-Taking is one step of the interpreter (`list.pop`), so no lock is held while it happens, and nothing
-that interrupts a thread can lose one.
+Taking and deciding are one step of the interpreter each (`list.pop`, `dict.setdefault`), so no lock
+is held while it happens, and nothing that interrupts a thread can lose one.
 """
 
 from __future__ import annotations
 
-__all__ = ["Token"]
+__all__ = ["Token", "Verdict"]
 
 
 class Token:
@@ -28,7 +28,20 @@ class Token:
         """Put it there again; only who has taken it may."""
         self._held.append(True)
 
+
+class Verdict:
+    """Open, until somebody decides; then it stays."""
+
+    __slots__ = ("_decided",)
+
+    def __init__(self) -> None:
+        self._decided: dict[None, str] = {}
+
+    def decide(self, verdict: str) -> bool:
+        """Decide, unless it is decided; return whether *verdict* is what holds."""
+        return self._decided.setdefault(None, verdict) == verdict
+
     @property
-    def taken(self) -> bool:
-        """Whether somebody has it."""
-        return not self._held
+    def decided(self) -> str | None:
+        """What holds, or `None` while it is open."""
+        return self._decided.get(None)

@@ -61,16 +61,22 @@ class Watchdog:
         """End what is due now; return the seconds to the next deadline, or `None`."""
         while True:
             with self._lock:
-                while self._heap and not _runs(self._heap[0][2]()):
-                    heappop(self._heap)
                 if not self._heap:
                     return None
-                deadline, _, reference, why = self._heap[0]
+                first = self._heap[0]
+            deadline, _, reference, why = first
             pause = deadline - self._clock.monotonic()
-            if pause > 0:
+            execution = reference()
+            if pause > 0 and _runs(execution):
                 return pause
-            if (execution := reference()) is not None:
-                execution.expire(why)  # it stays on the heap until it has ended
+            if pause <= 0 and execution is not None:
+                execution.expire(why)
+            self._pop(first)  # after that: an exception may end this step anywhere
+
+    def _pop(self, entry: tuple[float, int, ref[Execution], Why]) -> None:
+        with self._lock:
+            if self._heap and self._heap[0] is entry:
+                heappop(self._heap)
 
     def _step(self) -> bool:
         self._service.wait(self.check())
