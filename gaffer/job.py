@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 __all__ = [
+    "INCOMPLETE",
     "JSON",
     "Backoff",
     "Cancel",
@@ -50,6 +51,8 @@ class JobState(StrEnum):
 
 
 _TERMINAL = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+INCOMPLETE = frozenset(JobState) - _TERMINAL
+"""The states of jobs that have something before them: available and executing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

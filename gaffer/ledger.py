@@ -30,7 +30,7 @@ from gaffer.events import (
 )
 from gaffer.failures import lost
 from gaffer.ids import job_id
-from gaffer.job import Fail, Job, JobFilter, JobState, Outcome, StateStats
+from gaffer.job import INCOMPLETE, Fail, Job, JobFilter, JobState, Outcome, StateStats
 from gaffer.step import Step
 from gaffer.writing import Writing, insert_surely
 
@@ -39,7 +39,6 @@ __all__ = ["Ledger"]
 _log = logging.getLogger("gaffer.ledger")
 
 _BATCH = 1000
-_UNFINISHED = frozenset({JobState.AVAILABLE, JobState.EXECUTING})
 
 
 class Ledger:
@@ -165,10 +164,10 @@ class Ledger:
         """Return count, oldest and newest of each state."""
         return self.driver.job_stats(self.conf.name)
 
-    def unfinished(self) -> bool:
+    def incomplete(self) -> bool:
         """Return whether any job is available (scheduled ones too) or executing, in any process."""
         return bool(
-            self.driver.job_list(JobFilter(queue=self.conf.name, states=_UNFINISHED, limit=1))
+            self.driver.job_list(JobFilter(queue=self.conf.name, states=INCOMPLETE, limit=1))
         )
 
     def held(self, node: str) -> list[Job]:

@@ -91,7 +91,11 @@ class Roster:
 
     def ended(self) -> list[Execution]:
         """Return the running ones that should have reported by now: a report may be lost."""
-        return [execution for execution in self._running.values() if execution.ended]
+        return [
+            execution
+            for execution in self._running.values()
+            if execution.outcome is not None or execution.abandoned
+        ]
 
     def longest_shutdown(self) -> float:
         """Return the longest `shutdown_timeout` of the running jobs, in seconds."""

@@ -8,11 +8,9 @@ from uuid import UUID
 from gaffer.codec import shown
 from gaffer.driver import Driver
 from gaffer.errors import InvalidJob, UnknownJob
-from gaffer.job import Job, JobFilter, JobState
+from gaffer.job import INCOMPLETE, Job, JobFilter, JobState
 
 __all__ = ["job_filter"]
-
-_INCOMPLETE = frozenset({JobState.AVAILABLE, JobState.EXECUTING})
 
 
 def job_filter(
@@ -44,7 +42,7 @@ def _states(state: str | Iterable[str] | None) -> frozenset[JobState] | None:
     if state is None:
         return None
     if state == "incomplete":
-        return _INCOMPLETE
+        return INCOMPLETE
     try:
         return frozenset(map(JobState, [state] if isinstance(state, str) else state))
     except (TypeError, ValueError):

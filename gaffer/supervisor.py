@@ -172,7 +172,7 @@ class Supervisor:
         deadline = None if timeout is None else self._clock.monotonic() + timeout
         while True:
             began = self._clock.monotonic()
-            if not self.runner.unsettled() and not self.ledger.unfinished():
+            if not self.runner.unsettled() and not self.ledger.incomplete():
                 return
             # Looking may cost storage something: not more than a tenth of the time.
             left = max(_GLANCE, 10 * (self._clock.monotonic() - began))

@@ -285,7 +285,7 @@ def test_the_checks_of_syntax_find_what_they_look_for(
 @pytest.mark.parametrize(
     ("pattern", "fine", "at_fault"),
     [
-        (MACHINE_PATH, "a/worker /workers ./work/x", "cd /" + "work/x"),
+        (MACHINE_PATH, "a/worker /workers ./wo" + "rk/x", "cd /" + "work/x"),
         (MACHINE_PATH, "https://example.org/root", "in '/" + "root'"),
         (REGISTRY, "the hexagonal pypi", "https://pypi" + ".org/x"),
         (LEFT_OPEN, "todo: Todo XXXL", "# TO" + "DO: later"),
