@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from gaffer.clock import Clock
 from gaffer.conf import QueueConf
+from gaffer.pace import Pace
 
 __all__ = ["Lookout"]
 
-_SAFETY = 5.0
-"""Seconds between looks although the driver says when there are jobs."""
-
 
 class Lookout:
-    """Keeps `wanted`: whether a claim may find something. Changed in the runner's turn only."""
+    """Keeps `wanted`: whether a claim may find something. Changed in the runner's turn only.
 
-    def __init__(self, clock: Clock) -> None:
+    A runner that its driver wakes looks by itself, too, but at *pace*.
+    """
+
+    def __init__(self, clock: Clock, pace: Pace) -> None:
         self._clock = clock
+        self._pace = pace
         self._next = clock.monotonic()
         self._poked = False  # a message is on its way; written by any thread
         self.subscribed = False
@@ -45,15 +47,11 @@ class Lookout:
 
     def tick(self, conf: QueueConf) -> None:
         """Want to claim if it is time to."""
-        interval, now = self._interval(conf), self._clock.monotonic()
+        interval, now = conf.poll_interval, self._clock.monotonic()
         if interval is not None and now >= self._next:
-            self._next = now + interval
+            self._next = self._pace.reserve() if self.subscribed else now + interval
             self.wanted = True
 
     def next(self, conf: QueueConf) -> float | None:
         """Return when it is time, in monotonic seconds, or `None` for never."""
         return None if conf.poll_interval is None else self._next
-
-    def _interval(self, conf: QueueConf) -> float | None:
-        interval = conf.poll_interval
-        return max(interval, _SAFETY) if interval is not None and self.subscribed else interval

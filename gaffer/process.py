@@ -28,6 +28,7 @@ from gaffer.execution import running, shielded
 from gaffer.heartbeat import Heartbeat
 from gaffer.job import Job
 from gaffer.ledger import Ledger
+from gaffer.pace import Pace
 from gaffer.service import in_service
 from gaffer.supervisor import SETTLE_FOR, Shared, Supervisor
 from gaffer.watchdog import Watchdog
@@ -36,6 +37,10 @@ __all__ = ["Process"]
 
 _log = logging.getLogger("gaffer.process")
 
+_LOOK = 5.0
+"""Seconds between looks for jobs in queues whose driver says when there are any."""
+_SWEEP = 60.0
+"""Seconds between looks for old jobs in queues in which nothing ends."""
 _SPARE = 4.0
 """Seconds of a bounded stop beyond `SETTLE_FOR`: for the storage to answer, threads to end."""
 
@@ -80,6 +85,8 @@ class Process:
         """Make what belongs to one life; start nothing."""
         self._queues = {}
         self._watchdog = Watchdog(self._clock)
+        self._looks = Pace(self._clock, _LOOK)
+        self._sweeps = Pace(self._clock, _SWEEP)
         self._node = self._new_node()
         self._stopping = False
         self._broken_off = False
@@ -162,6 +169,8 @@ class Process:
             ledger_of=self._ledger_of,
             heartbeat_of=self._drivers.heartbeat,
             max_bytes=self._max_payload,
+            looks=self._looks,
+            sweeps=self._sweeps,
         )
 
     def _pulse(self, driver: Driver) -> Heartbeat:

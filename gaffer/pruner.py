@@ -1,6 +1,7 @@
 """The pruner of one queue: deletes, every interval, the jobs that have been done long enough.
 
-A queue in which nothing ends costs storage next to nothing: the pruner looks at it once a minute.
+Queues in which nothing ends cost storage next to nothing: one of a process's is looked at each
+minute, however many there are.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from gaffer.clock import Clock
 from gaffer.errors import DriverUnavailable
 from gaffer.job import JobState
 from gaffer.ledger import Ledger
+from gaffer.pace import Pace
 from gaffer.service import Service
 
 __all__ = ["Pruner"]
@@ -18,15 +20,20 @@ __all__ = ["Pruner"]
 _log = logging.getLogger("gaffer.pruner")
 
 _SWEEP = 60.0
-"""Seconds between looks at a queue in which nothing ended here: others may have left something."""
+"""Seconds after which nothing is expected any more of what ended here."""
 
 
 class Pruner:
-    """A thread that calls `Ledger.prune` as the queue's configuration says."""
+    """A thread that calls `Ledger.prune` as the queue's configuration says.
 
-    def __init__(self, ledger: Ledger, *, clock: Clock) -> None:
+    When nothing ends here it looks at the pace of *sweeps*: others may have left something.
+    """
+
+    def __init__(self, ledger: Ledger, *, clock: Clock, sweeps: Pace) -> None:
         self._ledger = ledger
         self._clock = clock
+        self._sweeps = sweeps
+        self._sweep_at = sweeps.reserve()
         self._writings = -1  # of the ledger, when we last looked
         self._ended_at = clock.monotonic()
         self._pruned_at: float | None = None
@@ -71,8 +78,11 @@ class Pruner:
         last, self._pruned_at = self._pruned_at, now
         if last is None or any(not state.terminal for state in finite):
             return True
-        # Again and again until the youngest that ended here is old enough; then once a minute.
-        if last <= self._ended_at + min(_SWEEP, max(finite.values())) or now - last >= _SWEEP:
+        # Again and again until the youngest that ended here is old enough; then now and then.
+        if last <= self._ended_at + min(_SWEEP, max(finite.values())):
+            return True
+        if now >= self._sweep_at:
+            self._sweep_at = self._sweeps.reserve()
             return True
         self._pruned_at = last
         return False

@@ -23,6 +23,7 @@ from gaffer.job import Job
 from gaffer.ledger import Ledger
 from gaffer.lookout import Lookout
 from gaffer.outbox import Outbox
+from gaffer.pace import Pace
 from gaffer.retry import Retry
 from gaffer.roster import Roster
 from gaffer.service import Service
@@ -45,12 +46,19 @@ class Runner:
     """Works one queue. What has no lock is changed in the runner's turn only."""
 
     def __init__(
-        self, ledger: Ledger, *, node: str, heartbeat: Heartbeat, watchdog: Watchdog, clock: Clock
+        self,
+        ledger: Ledger,
+        *,
+        node: str,
+        heartbeat: Heartbeat,
+        watchdog: Watchdog,
+        clock: Clock,
+        looks: Pace,
     ) -> None:
         name = ledger.conf.name
         self.ledger = ledger
         self.claims = Claims(ledger, node, heartbeat)
-        self.lookout = Lookout(clock)
+        self.lookout = Lookout(clock, looks)
         self.draining = False
         self.stuck = False
         self.service = Service(

@@ -26,6 +26,7 @@ from gaffer.heartbeat import Heartbeat
 from gaffer.info import QueueInfo, WorkersInfo
 from gaffer.job import JSON, Job, JobState
 from gaffer.ledger import Ledger
+from gaffer.pace import Pace
 from gaffer.pruner import Pruner
 from gaffer.runner import Runner
 from gaffer.turn import TURN
@@ -52,6 +53,8 @@ class Shared:
     ledger_of: Callable[[str], Ledger]
     heartbeat_of: Callable[[Driver], Heartbeat]
     max_bytes: int
+    looks: Pace
+    sweeps: Pace
 
 
 class Supervisor:
@@ -68,8 +71,9 @@ class Supervisor:
             heartbeat=shared.heartbeat_of(conf.driver),
             watchdog=shared.watchdog,
             clock=shared.clock,
+            looks=shared.looks,
         )
-        self.pruner = Pruner(self.ledger, clock=shared.clock)
+        self.pruner = Pruner(self.ledger, clock=shared.clock, sweeps=shared.sweeps)
         self._unsubscribe: Callable[[], None] | None = None
 
     @property
