@@ -20,7 +20,7 @@ import nox
 ROOT = Path(__file__).parent
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 SUPPORTED = ["3.11", "3.12", "3.13", "3.14"]
-DRIVERS = ["memory"]
+DRIVERS = ["memory", "postgres"]
 DISTRIBUTIONS = [".", *(f"./gaffer_driver_{name}" for name in DRIVERS)]
 SUITE = ["-p", "gaffer.testing.plugin", "--pyargs", "gaffer.testing.suite"]
 

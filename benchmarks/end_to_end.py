@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from measure import arguments, fresh, rate, report, runs
+from measure import arguments, bound, fresh, rate, report, runs
 
 import gaffer
 
@@ -15,7 +15,7 @@ def main() -> None:
     """Let a backlog drain, for several numbers of workers."""
     assert __doc__ is not None
     options = arguments(__doc__, jobs=50_000)
-    bounds = {10: 25_000.0}
+    bounds = {10: bound(options.driver, memory=25_000, postgres=5_000)}
 
     def drain(workers: int) -> float:
         with fresh(options.driver) as app:

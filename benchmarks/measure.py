@@ -12,13 +12,13 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import gaffer
 
-__all__ = ["arguments", "fresh", "machine", "rate", "report", "runs", "seconds"]
+__all__ = ["arguments", "bound", "fresh", "machine", "rate", "report", "runs", "seconds"]
 
 
 def arguments(question: str, **numbers: int) -> argparse.Namespace:
@@ -52,9 +52,18 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def fresh(driver: str) -> AbstractContextManager[gaffer.Gaffer]:
-    """Return a Gaffer of its own, which stops at the end of the block."""
-    return gaffer.Gaffer(driver=driver)
+@contextmanager
+def fresh(driver: str) -> Iterator[gaffer.Gaffer]:
+    """Give a Gaffer on empty storage, which stops at the end of the block."""
+    with gaffer.Gaffer(driver=driver) as app:
+        for name in app.orphaned_queues(driver):
+            app.delete_queue(name, driver)
+        yield app
+
+
+def bound(driver: str, *, memory: float, postgres: float) -> float:
+    """Return the bound for *driver*, a name or a URL."""
+    return postgres if driver.startswith("postgres") else memory
 
 
 def seconds(call: Callable[[], object]) -> float:

@@ -6,6 +6,7 @@ worker that has begun, or a call of the driver, each with a deadline.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from math import inf
 from threading import Condition, Thread
@@ -18,6 +19,19 @@ from gaffer.conf import QueueOptions
 from gaffer.driver import Driver
 from gaffer.testing.doubles import FaultyDriver
 from gaffer_driver_memory import MemoryDriver
+from gaffer_driver_postgres.harness import VARIABLE
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that names a PostgreSQL server; without it an embedded one is started."""
+    parser.addoption("--postgres-dsn", metavar="DSN", help="test on this PostgreSQL database")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell the harness, and the processes that tests start."""
+    if dsn := config.getoption("--postgres-dsn"):
+        os.environ[VARIABLE] = dsn
+
 
 PATIENCE = 30.0
 """Seconds after which a test that waits for another thread gives up."""

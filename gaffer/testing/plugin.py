@@ -53,8 +53,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def harness(request: pytest.FixtureRequest) -> Iterator[DriverHarness]:
     """Give the harness of each driver asked for, set up."""
     made = load(request.param)
-    made.setup()
     try:
+        made.setup()
         yield made
     finally:
         made.teardown()

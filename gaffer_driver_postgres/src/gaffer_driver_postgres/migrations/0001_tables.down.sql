@@ -1,0 +1,3 @@
+DROP TABLE IF EXISTS {schema}.nodes;
+DROP TABLE IF EXISTS {schema}.jobs;
+DROP TABLE IF EXISTS {schema}.queues;

@@ -1,0 +1,494 @@
+-- What takes more than one statement, each in one round trip and one transaction.
+-- compatible: 2
+--
+-- The names carry a version: a release that needs another behaviour adds functions, so that nodes
+-- of the release before go on with theirs. Every statement in them takes a snapshot of its own
+-- (READ COMMITTED): what is looked at after a lock is as new as the lock. The SET clauses pin the
+-- plans: a queue is empty and full within seconds, faster than statistics follow.
+
+-- The one clock.
+CREATE OR REPLACE FUNCTION {schema}.clock() RETURNS timestamptz
+LANGUAGE sql VOLATILE AS 'SELECT clock_timestamp()';
+
+-- Serialises what must be exact over all processes: finite limits, and chains. In its own
+-- statement, since a snapshot taken before the lock is too old. Locks of several queues are taken
+-- in the order of their ids, and before any row's.
+CREATE OR REPLACE FUNCTION {schema}.lock_chains_1(p_ids uuid[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    v_queue integer;
+BEGIN
+    FOR v_queue IN
+        SELECT DISTINCT j.queue_id FROM {schema}.jobs j
+        WHERE j.id = ANY (p_ids) AND j.chain IS NOT NULL ORDER BY 1
+    LOOP
+        PERFORM pg_advisory_xact_lock({lock}, v_queue);
+    END LOOP;
+END $$;
+
+-- Makes the first job of a chain that has none executing claimable, if it waits for the chain
+-- alone. The caller holds the queue's lock.
+CREATE OR REPLACE FUNCTION {schema}.free_chain_1(p_queue integer, p_chain text) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+DECLARE
+    v_head record;
+BEGIN
+    PERFORM 1 FROM {schema}.jobs j
+    WHERE j.queue_id = p_queue AND j.chain = p_chain AND j.state = 'executing';
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    SELECT j.id, j.state INTO v_head FROM {schema}.jobs j
+    WHERE j.queue_id = p_queue AND j.chain = p_chain AND j.chain IS NOT NULL
+        AND j.state IN ('available', 'scheduled', 'chained')
+    ORDER BY j.priority DESC, j.created_at, j.id LIMIT 1;
+    IF v_head.state = 'chained' THEN
+        UPDATE {schema}.jobs j
+        SET state = CASE WHEN j.scheduled_at > {schema}.clock() THEN 'scheduled' ELSE 'available' END
+        WHERE j.id = v_head.id;
+    END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION {schema}.free_chains_1(p_ids uuid[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    v_line record;
+BEGIN
+    FOR v_line IN
+        SELECT DISTINCT j.queue_id, j.chain FROM {schema}.jobs j
+        WHERE j.id = ANY (p_ids) AND j.chain IS NOT NULL ORDER BY 1, 2
+    LOOP
+        PERFORM {schema}.free_chain_1(v_line.queue_id, v_line.chain);
+    END LOOP;
+END $$;
+
+-- Claims jobs. In any order: the caller sorts.
+CREATE OR REPLACE FUNCTION {schema}.claim_1(
+    p_queue text,
+    p_limit integer,
+    p_most integer,
+    p_node text,
+    p_now timestamptz,
+    p_even_paused boolean
+) RETURNS TABLE (
+    id uuid, kind text, chain text, payload text, revision integer, attempt integer,
+    max_attempts integer, priority integer, timeout double precision, backoff text,
+    shutdown_timeout double precision, hops integer, created_at timestamp, scheduled_at timestamp,
+    result text, errors text
+)
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+#variable_conflict use_column
+DECLARE
+    v_queue integer;
+    v_paused boolean;
+    v_chained boolean;
+    v_limit integer := p_limit;
+    v_ids uuid[] := '{}';
+    v_waiting uuid[];
+    v_job record;
+    v_set_aside integer := 0;
+BEGIN
+    SELECT q.id, q.paused INTO v_queue, v_paused FROM {schema}.queues q WHERE q.name = p_queue;
+    IF NOT FOUND OR (v_paused AND NOT p_even_paused) OR p_limit <= 0 THEN
+        RETURN;
+    END IF;
+
+    -- Those whose time has come; of very many at once the longest due.
+    PERFORM 1 FROM {schema}.jobs j
+    WHERE j.queue_id = v_queue AND j.state = 'scheduled' AND j.scheduled_at <= p_now LIMIT 1;
+    IF FOUND THEN
+        WITH due AS MATERIALIZED (
+            SELECT j.id FROM {schema}.jobs j
+            WHERE j.queue_id = v_queue AND j.state = 'scheduled' AND j.scheduled_at <= p_now
+            ORDER BY j.scheduled_at LIMIT 2000 FOR NO KEY UPDATE SKIP LOCKED
+        )
+        UPDATE {schema}.jobs j SET state = 'available' FROM due WHERE j.id = due.id;
+    END IF;
+
+    v_chained := EXISTS (
+        SELECT FROM {schema}.jobs j
+        WHERE j.queue_id = v_queue AND j.state = 'available' AND j.chain IS NOT NULL
+    );
+    IF p_most IS NOT NULL OR v_chained THEN
+        PERFORM pg_advisory_xact_lock({lock}, v_queue);
+    END IF;
+    IF p_most IS NOT NULL THEN
+        SELECT least(coalesce(p_limit, p_most), p_most - count(*)) INTO v_limit
+        FROM {schema}.jobs j WHERE j.queue_id = v_queue AND j.state = 'executing';
+        IF v_limit <= 0 THEN
+            RETURN;
+        END IF;
+    END IF;
+
+    IF NOT v_chained THEN
+        RETURN QUERY
+        WITH picked AS MATERIALIZED (
+            SELECT j.id FROM {schema}.jobs j
+            WHERE j.queue_id = v_queue AND j.state = 'available' AND j.chain IS NULL
+                AND (j.scheduled_at IS NULL OR j.scheduled_at <= p_now)
+            ORDER BY j.priority DESC, j.created_at, j.id
+            LIMIT v_limit FOR NO KEY UPDATE SKIP LOCKED
+        )
+        UPDATE {schema}.jobs j
+        SET state = 'executing', revision = j.revision + 1, attempted_at = p_now, node = p_node
+        FROM picked WHERE j.id = picked.id
+        RETURNING j.id, j.kind, j.chain, j.payload::text, j.revision, j.attempt, j.max_attempts,
+            j.priority, j.timeout, j.backoff, j.shutdown_timeout, j.hops,
+            j.created_at AT TIME ZONE 'UTC', j.scheduled_at AT TIME ZONE 'UTC',
+            j.result::text, j.errors::text;
+        RETURN;
+    END IF;
+
+    -- With chains: one by one, in order. Those that are not their chain's first, or whose chain
+    -- has one executing, are set aside until `free_chain` finds them.
+    FOR v_job IN
+        SELECT j.id, j.chain FROM {schema}.jobs j
+        WHERE j.queue_id = v_queue AND j.state = 'available'
+            AND (j.scheduled_at IS NULL OR j.scheduled_at <= p_now)
+        ORDER BY j.priority DESC, j.created_at, j.id
+        FOR NO KEY UPDATE SKIP LOCKED
+    LOOP
+        IF v_job.chain IS NOT NULL AND NOT {schema}.chain_lets_1(v_queue, v_job.chain, v_job.id) THEN
+            UPDATE {schema}.jobs j SET state = 'chained' WHERE j.id = v_job.id;
+            v_set_aside := v_set_aside + 1;
+            EXIT WHEN v_set_aside >= 20000;
+        ELSE
+            v_ids := v_ids || v_job.id;
+            EXIT WHEN cardinality(v_ids) >= v_limit;
+        END IF;
+    END LOOP;
+    RETURN QUERY
+    UPDATE {schema}.jobs j
+    SET state = 'executing', revision = j.revision + 1, attempted_at = p_now, node = p_node
+    WHERE j.id = ANY (v_ids)
+    RETURNING j.id, j.kind, j.chain, j.payload::text, j.revision, j.attempt, j.max_attempts,
+        j.priority, j.timeout, j.backoff, j.shutdown_timeout, j.hops,
+        j.created_at AT TIME ZONE 'UTC', j.scheduled_at AT TIME ZONE 'UTC',
+        j.result::text, j.errors::text;
+END $$;
+
+-- Whether a job is the first of its chain, and none of the chain executes.
+CREATE OR REPLACE FUNCTION {schema}.chain_lets_1(p_queue integer, p_chain text, p_id uuid)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    v_first uuid;
+BEGIN
+    PERFORM 1 FROM {schema}.jobs j
+    WHERE j.queue_id = p_queue AND j.chain = p_chain AND j.state = 'executing';
+    IF FOUND THEN
+        RETURN false;
+    END IF;
+    SELECT j.id INTO v_first FROM {schema}.jobs j
+    WHERE j.queue_id = p_queue AND j.chain = p_chain AND j.chain IS NOT NULL
+        AND j.state IN ('available', 'scheduled', 'chained')
+    ORDER BY j.priority DESC, j.created_at, j.id LIMIT 1;
+    RETURN v_first = p_id;
+END $$;
+
+-- Writes the ends of attempts: only what these change. All or none; the ids ascend, so that two
+-- batches never wait for each other. A NULL in p_errors leaves the errors as they are.
+CREATE OR REPLACE FUNCTION {schema}.settle_1(
+    p_ids uuid[],
+    p_revisions integer[],
+    p_states text[],
+    p_attempts integer[],
+    p_scheduled timestamptz[],
+    p_ended timestamptz[],
+    p_results text[],
+    p_errors text[],
+    p_chained boolean
+) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off AS $$
+DECLARE
+    v_count integer;
+BEGIN
+    IF p_chained THEN
+        PERFORM {schema}.lock_chains_1(p_ids);
+    END IF;
+    UPDATE {schema}.jobs j
+    SET state = CASE WHEN w.state = 'available' AND j.chain IS NOT NULL THEN 'chained' ELSE w.state END,
+        revision = w.revision,
+        attempt = w.attempt,
+        node = NULL,
+        scheduled_at = w.scheduled_at,
+        completed_at = CASE w.state WHEN 'completed' THEN w.ended_at END,
+        failed_at = CASE w.state WHEN 'failed' THEN w.ended_at END,
+        cancelled_at = CASE w.state WHEN 'cancelled' THEN w.ended_at END,
+        result = w.result::json,
+        errors = coalesce(w.errors::json, j.errors)
+    FROM unnest(
+        p_ids, p_revisions, p_states, p_attempts, p_scheduled, p_ended, p_results, p_errors
+    ) AS w (id, revision, state, attempt, scheduled_at, ended_at, result, errors)
+    WHERE j.id = w.id AND j.revision = w.revision - 1;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    IF v_count <> cardinality(p_ids) THEN
+        RAISE EXCEPTION 'storage holds other revisions' USING ERRCODE = 'GFC01';
+    END IF;
+    IF p_chained THEN
+        PERFORM {schema}.free_chains_1(p_ids);
+    END IF;
+END $$;
+
+-- Writes any jobs whole: those at revision 0 are inserted, the others replaced. All or none. A
+-- NULL payload is left as it is.
+CREATE OR REPLACE FUNCTION {schema}.write_1(p_jobs json) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off AS $$
+DECLARE
+    v_ids uuid[];
+    v_replaced uuid[];
+    v_count integer;
+    v_queue integer;
+BEGIN
+    PERFORM 1 FROM {schema}.queues q
+    WHERE q.name IN (
+        SELECT w.queue FROM json_to_recordset(p_jobs) AS w (queue text, revision integer)
+        WHERE w.revision = 0
+    ) ORDER BY q.id FOR KEY SHARE;
+    FOR v_queue IN
+        SELECT DISTINCT q.id
+        FROM json_to_recordset(p_jobs) AS w (queue text, chain text)
+        JOIN {schema}.queues q ON q.name = w.queue WHERE w.chain IS NOT NULL ORDER BY 1
+    LOOP
+        PERFORM pg_advisory_xact_lock({lock}, v_queue);
+    END LOOP;
+
+    WITH w AS MATERIALIZED (SELECT * FROM json_to_recordset(p_jobs) AS w (
+            id uuid, queue text, kind text, chain text, payload text, state text, revision integer,
+            attempt integer, max_attempts integer, priority integer, timeout double precision,
+            backoff text, shutdown_timeout double precision, hops integer, created_at timestamptz,
+            scheduled_at timestamptz, attempted_at timestamptz, completed_at timestamptz,
+            failed_at timestamptz, cancelled_at timestamptz, result text, errors text
+        ))
+    INSERT INTO {schema}.jobs (
+        id, queue_id, kind, chain, payload, state, revision, attempt, max_attempts, priority,
+        timeout, backoff, shutdown_timeout, hops, created_at, scheduled_at, attempted_at,
+        completed_at, failed_at, cancelled_at, result, errors
+    )
+    SELECT
+        w.id, (SELECT q.id FROM {schema}.queues q WHERE q.name = w.queue), w.kind, w.chain,
+        w.payload::json, w.state, 0, w.attempt, w.max_attempts, w.priority, w.timeout, w.backoff,
+        w.shutdown_timeout, w.hops, w.created_at, w.scheduled_at, w.attempted_at, w.completed_at,
+        w.failed_at, w.cancelled_at, w.result::json, w.errors::json
+    FROM w WHERE w.revision = 0;
+
+    WITH w AS MATERIALIZED (
+        SELECT * FROM json_to_recordset(p_jobs) AS w (
+            id uuid, queue text, kind text, chain text, payload text, state text, revision integer,
+            attempt integer, max_attempts integer, priority integer, timeout double precision,
+            backoff text, shutdown_timeout double precision, hops integer, created_at timestamptz,
+            scheduled_at timestamptz, attempted_at timestamptz, completed_at timestamptz,
+            failed_at timestamptz, cancelled_at timestamptz, result text, errors text
+        ) WHERE w.revision > 0
+    )
+    UPDATE {schema}.jobs j
+    SET kind = w.kind, payload = coalesce(w.payload::json, j.payload), state = w.state,
+        revision = w.revision, attempt = w.attempt, max_attempts = w.max_attempts,
+        priority = w.priority, timeout = w.timeout, backoff = w.backoff,
+        shutdown_timeout = w.shutdown_timeout, hops = w.hops, scheduled_at = w.scheduled_at,
+        attempted_at = w.attempted_at, completed_at = w.completed_at, failed_at = w.failed_at,
+        cancelled_at = w.cancelled_at, result = w.result::json, errors = w.errors::json,
+        node = CASE WHEN w.state = 'executing' THEN j.node END
+    FROM w WHERE j.id = w.id AND j.revision = w.revision - 1;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    IF v_count <> (
+        SELECT count(*) FROM json_to_recordset(p_jobs) AS w (revision integer) WHERE w.revision > 0
+    ) THEN
+        RAISE EXCEPTION 'storage holds other revisions' USING ERRCODE = 'GFC01';
+    END IF;
+
+    PERFORM {schema}.free_chains_1(ARRAY(
+        SELECT w.id FROM json_to_recordset(p_jobs) AS w (id uuid, chain text)
+        WHERE w.chain IS NOT NULL
+    ));
+END $$;
+
+CREATE OR REPLACE FUNCTION {schema}.delete_1(p_id uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    v_job record;
+BEGIN
+    SELECT j.queue_id, j.chain INTO v_job FROM {schema}.jobs j WHERE j.id = p_id;
+    IF v_job.chain IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock({lock}, v_job.queue_id);
+    END IF;
+    DELETE FROM {schema}.jobs j WHERE j.id = p_id;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF v_job.chain IS NOT NULL THEN
+        PERFORM {schema}.free_chain_1(v_job.queue_id, v_job.chain);
+    END IF;
+    RETURN true;
+END $$;
+
+-- Deletes up to p_limit jobs in the states given, entered before the instant given with each
+-- (NULL: all). Waits for nobody: what is locked is left for the next time.
+CREATE OR REPLACE FUNCTION {schema}.prune_1(
+    p_queue text, p_states text[], p_before timestamptz[], p_limit integer
+) RETURNS SETOF uuid
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    v_queue integer;
+    v_left integer := p_limit;
+    v_count integer;
+BEGIN
+    SELECT q.id INTO v_queue FROM {schema}.queues q WHERE q.name = p_queue;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    FOR i IN 1 .. cardinality(p_states) LOOP
+        IF p_states[i] IN ('completed', 'failed', 'cancelled') THEN
+            RETURN QUERY
+            WITH old AS MATERIALIZED (
+                SELECT j.id FROM {schema}.jobs j
+                WHERE j.queue_id = v_queue AND j.state = p_states[i]
+                    AND j.state IN ('completed', 'failed', 'cancelled')
+                    AND coalesce(j.completed_at, j.failed_at, j.cancelled_at, j.created_at)
+                        < coalesce(p_before[i], 'infinity')
+                ORDER BY j.queue_id, j.state,
+                    coalesce(j.completed_at, j.failed_at, j.cancelled_at, j.created_at)
+                LIMIT v_left FOR UPDATE SKIP LOCKED
+            )
+            DELETE FROM {schema}.jobs j USING old WHERE j.id = old.id RETURNING j.id;
+        ELSE
+            RETURN QUERY SELECT {schema}.prune_incomplete_1(v_queue, p_states[i], p_before[i], v_left);
+        END IF;
+        GET DIAGNOSTICS v_count = ROW_COUNT;
+        v_left := v_left - v_count;
+        EXIT WHEN v_left <= 0;
+    END LOOP;
+END $$;
+
+-- The same for what has not ended; rarely asked for, and never by default.
+CREATE OR REPLACE FUNCTION {schema}.prune_incomplete_1(
+    p_queue integer, p_state text, p_before timestamptz, p_limit integer
+) RETURNS SETOF uuid
+LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    v_chains text[];
+    v_ids uuid[];
+    v_chain text;
+BEGIN
+    PERFORM pg_advisory_xact_lock({lock}, p_queue);
+    WITH old AS MATERIALIZED (
+        SELECT j.id FROM {schema}.jobs j
+        WHERE j.queue_id = p_queue
+            AND CASE WHEN p_state = 'available' THEN j.state IN ('available', 'scheduled', 'chained')
+                ELSE j.state = 'executing' END
+            AND coalesce(CASE WHEN p_state = 'executing' THEN j.attempted_at END, j.created_at)
+                < coalesce(p_before, 'infinity')
+        LIMIT p_limit FOR UPDATE SKIP LOCKED
+    ), gone AS (
+        DELETE FROM {schema}.jobs j USING old WHERE j.id = old.id RETURNING j.id, j.chain
+    )
+    SELECT array_agg(gone.id), array_agg(DISTINCT gone.chain) FILTER (WHERE gone.chain IS NOT NULL)
+    INTO v_ids, v_chains FROM gone;
+    FOREACH v_chain IN ARRAY coalesce(v_chains, '{}') LOOP
+        PERFORM {schema}.free_chain_1(p_queue, v_chain);
+    END LOOP;
+    RETURN QUERY SELECT unnest(v_ids);
+END $$;
+
+-- Deletes a queue, and its jobs if p_jobs.
+CREATE OR REPLACE FUNCTION {schema}.delete_queue_1(p_name text, p_jobs boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    v_queue integer;
+    v_state text;
+    v_found boolean;
+BEGIN
+    -- Waits for the inserts under way; those that come later find no queue.
+    SELECT q.id INTO v_queue FROM {schema}.queues q WHERE q.name = p_name FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no such queue' USING ERRCODE = 'GFQ01';
+    END IF;
+    PERFORM pg_advisory_xact_lock({lock}, v_queue);
+    FOREACH v_state IN ARRAY ARRAY[
+        'available', 'scheduled', 'chained', 'executing', 'completed', 'failed', 'cancelled'
+    ] LOOP
+        -- As literals, so that each finds its index.
+        IF p_jobs THEN
+            EXECUTE format(
+                'DELETE FROM {schema}.jobs j USING (SELECT o.id FROM {schema}.jobs o'
+                ' WHERE o.queue_id = $1 AND o.state = %L ORDER BY o.id FOR UPDATE) o'
+                ' WHERE j.id = o.id', v_state
+            ) USING v_queue;
+        ELSE
+            EXECUTE format(
+                'SELECT EXISTS (SELECT FROM {schema}.jobs j WHERE j.queue_id = $1 AND j.state = %L)',
+                v_state
+            ) INTO v_found USING v_queue;
+            IF v_found THEN
+                RAISE EXCEPTION 'the queue has jobs' USING ERRCODE = 'GFJ01';
+            END IF;
+        END IF;
+    END LOOP;
+    DELETE FROM {schema}.queues q WHERE q.id = v_queue;
+END $$;
+
+-- Which of these queues have jobs that a claim might take now.
+CREATE OR REPLACE FUNCTION {schema}.ready_1(p_queues text[]) RETURNS SETOF text
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off AS $$
+DECLARE
+    v_now timestamptz := {schema}.clock();
+BEGIN
+    RETURN QUERY
+    SELECT q.name FROM {schema}.queues q
+    WHERE q.name = ANY (p_queues) AND NOT q.paused AND (
+        EXISTS (SELECT FROM {schema}.jobs j WHERE j.queue_id = q.id AND j.state = 'available')
+        OR EXISTS (
+            SELECT FROM {schema}.jobs j
+            WHERE j.queue_id = q.id AND j.state = 'scheduled' AND j.scheduled_at <= v_now
+        )
+    );
+END $$;
+
+-- How many jobs of a queue are in each state, and when the first and last of them entered it.
+CREATE OR REPLACE FUNCTION {schema}.stats_1(p_queue text)
+RETURNS TABLE (state text, number bigint, oldest timestamp, newest timestamp)
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+#variable_conflict use_column
+DECLARE
+    v_queue integer;
+BEGIN
+    SELECT q.id INTO v_queue FROM {schema}.queues q WHERE q.name = p_queue;
+    RETURN QUERY
+    SELECT s.state, s.number, s.oldest AT TIME ZONE 'UTC', s.newest AT TIME ZONE 'UTC'
+    FROM (
+        SELECT 'available' AS state, count(*) AS number,
+            min(j.created_at) AS oldest, max(j.created_at) AS newest
+        FROM {schema}.jobs j WHERE j.queue_id = v_queue AND j.state = 'available'
+        UNION ALL
+        SELECT 'scheduled', count(*), min(j.created_at), max(j.created_at)
+        FROM {schema}.jobs j WHERE j.queue_id = v_queue AND j.state = 'scheduled'
+        UNION ALL
+        SELECT 'chained', count(*), min(j.created_at), max(j.created_at)
+        FROM {schema}.jobs j
+        WHERE j.queue_id = v_queue AND j.state = 'chained' AND j.chain IS NOT NULL
+        UNION ALL
+        SELECT 'executing', count(*), min(coalesce(j.attempted_at, j.created_at)),
+            max(coalesce(j.attempted_at, j.created_at))
+        FROM {schema}.jobs j WHERE j.queue_id = v_queue AND j.state = 'executing'
+        UNION ALL
+        (SELECT j.state, count(*),
+            min(coalesce(j.completed_at, j.failed_at, j.cancelled_at, j.created_at)),
+            max(coalesce(j.completed_at, j.failed_at, j.cancelled_at, j.created_at))
+        FROM {schema}.jobs j
+        WHERE j.queue_id = v_queue AND j.state IN ('completed', 'failed', 'cancelled')
+        GROUP BY j.state)
+    ) s;
+END $$;

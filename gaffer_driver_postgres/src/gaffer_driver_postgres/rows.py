@@ -1,0 +1,216 @@
+"""From rows to jobs, and from jobs to the texts that PostgreSQL reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from gaffer.driver import (
+    Job,
+    JobState,
+    StateStats,
+    dump_backoff,
+    dump_errors,
+    load_backoff,
+    load_errors,
+)
+
+__all__ = [
+    "STATES",
+    "array",
+    "claimed_job",
+    "dumped_backoff",
+    "instants",
+    "job_of",
+    "plain",
+    "record",
+    "records",
+    "stats_of",
+    "stored_state",
+    "text_array",
+]
+
+STATES = {
+    JobState.AVAILABLE: ("available", "scheduled", "chained"),
+    JobState.EXECUTING: ("executing",),
+    JobState.COMPLETED: ("completed",),
+    JobState.FAILED: ("failed",),
+    JobState.CANCELLED: ("cancelled",),
+}
+"""The states of storage that are one state of the API."""
+_STATE_OF = {stored: state for state, names in STATES.items() for stored in names}
+
+_backoff = lru_cache(maxsize=1024)(load_backoff)
+dumped_backoff = lru_cache(maxsize=1024)(dump_backoff)
+
+
+def _aware(instant: datetime | None) -> datetime | None:
+    return None if instant is None else instant.replace(tzinfo=UTC)
+
+
+def job_of(row: Sequence[Any]) -> Job:
+    """Return the job of a row of `statements.COLUMNS`."""
+    (
+        id, queue, kind, chain, payload, state, revision, attempt, max_attempts, priority, timeout,
+        backoff, shutdown_timeout, hops, created, scheduled, attempted, completed, failed,
+        cancelled, result, errors,
+    ) = row  # fmt: skip
+    return Job(
+        id=id,
+        queue=queue,
+        kind=kind,
+        chain=chain,
+        payload_json=payload,
+        state=_STATE_OF[state],
+        revision=revision,
+        attempt=attempt,
+        max_attempts=max_attempts,
+        priority=priority,
+        timeout=timeout,
+        backoff=_backoff(backoff),
+        shutdown_timeout=shutdown_timeout,
+        hops=hops,
+        created_at=created.replace(tzinfo=UTC),
+        scheduled_at=_aware(scheduled),
+        attempted_at=_aware(attempted),
+        completed_at=_aware(completed),
+        failed_at=_aware(failed),
+        cancelled_at=_aware(cancelled),
+        result_json=result,
+        errors=() if errors is None else load_errors(errors),
+    )
+
+
+def claimed_job(row: Sequence[Any], queue: str, now: datetime) -> Job:
+    """Return the job of a row of the function ``claim_1``."""
+    (
+        id, kind, chain, payload, revision, attempt, max_attempts, priority, timeout, backoff,
+        shutdown_timeout, hops, created, scheduled, result, errors,
+    ) = row  # fmt: skip
+    return Job(
+        id=id,
+        queue=queue,
+        kind=kind,
+        chain=chain,
+        payload_json=payload,
+        state=JobState.EXECUTING,
+        revision=revision,
+        attempt=attempt,
+        max_attempts=max_attempts,
+        priority=priority,
+        timeout=timeout,
+        backoff=_backoff(backoff),
+        shutdown_timeout=shutdown_timeout,
+        hops=hops,
+        created_at=created.replace(tzinfo=UTC),
+        scheduled_at=_aware(scheduled),
+        attempted_at=now,
+        result_json=result,
+        errors=() if errors is None else load_errors(errors),
+    )
+
+
+def stats_of(rows: Iterable[Sequence[Any]]) -> dict[JobState, StateStats]:
+    """Return what rows of (stored state, count, oldest, newest) say of each state."""
+    found: dict[JobState, list[Sequence[Any]]] = {state: [] for state in JobState}
+    for row in rows:
+        if row[1]:
+            found[_STATE_OF[row[0]]].append(row)
+    return {
+        state: StateStats(
+            sum(row[1] for row in some),
+            _aware(min((row[2] for row in some), default=None)),
+            _aware(max((row[3] for row in some), default=None)),
+        )
+        for state, some in found.items()
+    }
+
+
+# -- texts -----------------------------------------------------------------------------------------
+
+
+def stored_state(job: Job, now: Callable[[], datetime]) -> str:
+    """Return the state that storage keeps an unchained *job* in."""
+    if job.state is not JobState.AVAILABLE:
+        return job.state.value
+    waits = job.scheduled_at is not None and job.scheduled_at > now()
+    return "scheduled" if waits else "available"
+
+
+def plain(job: Job) -> bool:
+    """Return whether *job* is as new as `statements.insert` takes it."""
+    return (
+        job.revision == 0
+        and job.state is JobState.AVAILABLE
+        and job.attempt == 0
+        and job.result_json is None
+        and not job.errors
+        and job.attempted_at is None
+        and job.completed_at is None
+        and job.failed_at is None
+        and job.cancelled_at is None
+    )
+
+
+def record(job: Job, now: Callable[[], datetime]) -> dict[str, Any]:
+    """Return all of *job*, for the function ``write_1``."""
+    chained = job.chain is not None and job.state is JobState.AVAILABLE
+    return {
+        "id": job.id.hex,
+        "queue": job.queue,
+        "kind": job.kind,
+        "chain": job.chain,
+        "payload": job.payload_json,
+        "state": "chained" if chained else stored_state(job, now),
+        "revision": job.revision,
+        "attempt": job.attempt,
+        "max_attempts": job.max_attempts,
+        "priority": job.priority,
+        "timeout": job.timeout,
+        "backoff": dumped_backoff(job.backoff),
+        "shutdown_timeout": job.shutdown_timeout,
+        "hops": job.hops,
+        "created_at": _iso(job.created_at),
+        "scheduled_at": _iso(job.scheduled_at),
+        "attempted_at": _iso(job.attempted_at),
+        "completed_at": _iso(job.completed_at),
+        "failed_at": _iso(job.failed_at),
+        "cancelled_at": _iso(job.cancelled_at),
+        "result": job.result_json,
+        "errors": dump_errors(job.errors) if job.errors else None,
+    }
+
+
+def records(jobs: Iterable[Job], now: Callable[[], datetime]) -> str:
+    """Return `record` of each, as one JSON text."""
+    return json.dumps([record(job, now) for job in jobs], ensure_ascii=False)
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()
+
+
+def array(values: Iterable[Any]) -> str:
+    """Return an array literal of numbers and ids, which need no quotes; `None` is NULL."""
+    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+
+
+def instants(values: Iterable[datetime | None]) -> str:
+    """Return an array literal of instants."""
+    return "{" + ",".join(["NULL" if at is None else at.isoformat() for at in values]) + "}"
+
+
+def text_array(values: Iterable[str | None]) -> str:
+    r"""Return an array literal of texts.
+
+    >>> text_array(['a "b"', None, "c\\d"])
+    '{"a \\"b\\"",NULL,"c\\\\d"}'
+    """
+    return "{" + ",".join(["NULL" if text is None else _quoted(text) for text in values]) + "}"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,159 @@
+"""The SQL that the driver sends, for one schema: pure text.
+
+What has more steps is a function of the schema: see the migrations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["COLUMNS", "Statements", "quoted"]
+
+COLUMNS = """
+    j.id, q.name, j.kind, j.chain, j.payload::text, j.state, j.revision, j.attempt,
+    j.max_attempts, j.priority, j.timeout, j.backoff, j.shutdown_timeout, j.hops,
+    j.created_at AT TIME ZONE 'UTC', j.scheduled_at AT TIME ZONE 'UTC',
+    j.attempted_at AT TIME ZONE 'UTC', j.completed_at AT TIME ZONE 'UTC',
+    j.failed_at AT TIME ZONE 'UTC', j.cancelled_at AT TIME ZONE 'UTC',
+    j.result::text, j.errors::text
+"""
+"""What `rows.job_of` takes. Named one by one: a later release may add columns. Instants without a
+time zone: what a session is set to does not matter then."""
+
+_NEW = """
+    id, queue_id, kind, chain, payload, state, max_attempts, priority, timeout, backoff,
+    shutdown_timeout, hops, created_at, scheduled_at
+"""
+
+
+def quoted(schema: str) -> str:
+    """Return a checked name of a schema as SQL takes it."""
+    return f'"{schema}"'
+
+
+@dataclass(frozen=True)
+class Statements:
+    """The statements for *schema*, a quoted name."""
+
+    schema: str
+
+    def __post_init__(self) -> None:
+        """Fill the schema in."""
+        for name, text in _TEXTS.items():
+            filled = text.replace("{s}", self.schema).replace("{columns}", COLUMNS)
+            object.__setattr__(self, name, " ".join(filled.split()))
+
+    clock: str = ""
+    queue_insert: str = ""
+    queue_exists: str = ""
+    queue_list: str = ""
+    queue_delete: str = ""
+    queue_pause: str = ""
+    queue_paused: str = ""
+    insert_one: str = ""
+    insert_many: str = ""
+    settle: str = ""
+    write: str = ""
+    settle_and_write: str = ""
+    revisions: str = ""
+    known_queues: str = ""
+    job_get: str = ""
+    job_delete: str = ""
+    job_stats: str = ""
+    job_claim: str = ""
+    job_prune: str = ""
+    node_beat: str = ""
+    node_leave: str = ""
+    orphans: str = ""
+    ready: str = ""
+
+
+_SETTLE = "{s}.settle_1({settle})"
+_ARRAYS = (
+    "%s::uuid[], %s::int[], %s::text[], %s::int[], %s::timestamptz[], %s::timestamptz[], "
+    "%s::text[], %s::text[], %s::boolean"
+)
+
+_TEXTS = {
+    "clock": "SELECT {s}.clock() AT TIME ZONE 'UTC'",
+    # Looks first: a conflict would use up a number of the sequence each time.
+    "queue_insert": """
+        INSERT INTO {s}.queues (name)
+        SELECT %(name)s WHERE NOT EXISTS (SELECT FROM {s}.queues q WHERE q.name = %(name)s)
+        ON CONFLICT (name) DO NOTHING
+    """,
+    "queue_exists": "SELECT EXISTS (SELECT FROM {s}.queues q WHERE q.name = %s)",
+    "queue_list": "SELECT q.name FROM {s}.queues q ORDER BY q.name",
+    "queue_delete": "SELECT {s}.delete_queue_1(%s, %s)",
+    "queue_pause": """
+        WITH changed AS (
+            UPDATE {s}.queues q SET paused = %(paused)s
+            WHERE q.name = %(name)s AND q.paused <> %(paused)s RETURNING 1
+        )
+        SELECT EXISTS (SELECT FROM changed), EXISTS (
+            SELECT FROM {s}.queues q WHERE q.name = %(name)s
+        )
+    """,
+    "queue_paused": "SELECT q.paused FROM {s}.queues q WHERE q.name = %s",
+    # The queue's row is locked against its deletion until the job is committed; other inserts,
+    # claims and a pause go on. No such queue: queue_id is NULL, and the statement fails.
+    "insert_one": f"""
+        INSERT INTO {{s}}.jobs ({_NEW}) VALUES (
+            %s::uuid, (SELECT q.id FROM {{s}}.queues q WHERE q.name = %s FOR KEY SHARE),
+            %s, %s, %s::json, %s, %s::int, %s::int, %s::float8, %s, %s::float8, %s::int,
+            %s::timestamptz, %s::timestamptz
+        )
+    """,
+    "insert_many": f"""
+        WITH q AS MATERIALIZED (
+            SELECT q.id, q.name FROM {{s}}.queues q
+            WHERE q.name = ANY (%s::text[]) ORDER BY q.id FOR KEY SHARE
+        )
+        INSERT INTO {{s}}.jobs ({_NEW})
+        SELECT w.id, (SELECT q.id FROM q WHERE q.name = w.queue), w.kind, w.chain, w.payload,
+            w.state, w.max_attempts, w.priority, w.timeout, w.backoff, w.shutdown_timeout, w.hops,
+            w.created_at, w.scheduled_at
+        FROM unnest(
+            %s::uuid[], %s::text[], %s::text[], %s::text[], %s::json[], %s::text[], %s::int[],
+            %s::int[], %s::float8[], %s::text[], %s::float8[], %s::int[], %s::timestamptz[],
+            %s::timestamptz[]
+        ) AS w (
+            id, queue, kind, chain, payload, state, max_attempts, priority, timeout, backoff,
+            shutdown_timeout, hops, created_at, scheduled_at
+        )
+    """,
+    "settle": f"SELECT {_SETTLE}".replace("{settle}", _ARRAYS),
+    "write": "SELECT {s}.write_1(%s::json)",
+    "settle_and_write": f"SELECT {_SETTLE}, {{s}}.write_1(%s::json)".replace("{settle}", _ARRAYS),
+    "revisions": "SELECT j.id, j.revision FROM {s}.jobs j WHERE j.id = ANY (%s::uuid[])",
+    "known_queues": "SELECT q.name FROM {s}.queues q WHERE q.name = ANY (%s::text[])",
+    "job_get": """
+        SELECT {columns} FROM {s}.jobs j JOIN {s}.queues q ON q.id = j.queue_id
+        WHERE j.id = %s::uuid
+    """,
+    "job_delete": "SELECT {s}.delete_1(%s::uuid)",
+    "job_stats": "SELECT s.state, s.number, s.oldest, s.newest FROM {s}.stats_1(%s) s",
+    "job_claim": """
+        SELECT * FROM {s}.claim_1(%s, %s::int, %s::int, %s, %s::timestamptz, %s::boolean)
+    """,
+    "job_prune": "SELECT {s}.prune_1(%s, %s::text[], %s::timestamptz[], %s::int)",
+    "node_beat": """
+        INSERT INTO {s}.nodes AS n (name, beat_at) VALUES (%s, {s}.clock())
+        ON CONFLICT (name) DO UPDATE SET beat_at = excluded.beat_at
+        RETURNING {s}.clock() AT TIME ZONE 'UTC'
+    """,
+    "node_leave": """
+        DELETE FROM {s}.nodes n
+        WHERE n.name = %s OR n.beat_at < {s}.clock() - interval '1 day'
+    """,
+    "orphans": """
+        SELECT {columns} FROM {s}.jobs j JOIN {s}.queues q ON q.id = j.queue_id
+        WHERE j.state = 'executing' AND (%(queue)s::text IS NULL OR q.name = %(queue)s)
+            AND NOT EXISTS (
+                SELECT FROM {s}.nodes n WHERE n.name = j.node
+                    AND n.beat_at > {s}.clock() - %(lease)s::float8 * interval '1 second'
+            )
+        ORDER BY j.created_at, j.id
+    """,
+    "ready": "SELECT r FROM {s}.ready_1(%s::text[]) r",
+}

@@ -1,0 +1,250 @@
+"""Writing jobs: each batch is one statement, and so all or nothing.
+
+Three kinds of jobs have statements of their own, from the most frequent on: new ones; the ends of
+attempts that were claimed here, of which only what an end changes is sent; and any others, whole.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from gaffer.driver import Conflict, DriverUnavailable, Job, JobState, UnknownQueue, dump_errors
+from gaffer_driver_postgres.connections import Cursor
+from gaffer_driver_postgres.rows import (
+    array,
+    dumped_backoff,
+    instants,
+    plain,
+    records,
+    stored_state,
+    text_array,
+)
+from gaffer_driver_postgres.statements import Statements
+
+__all__ = ["Batch", "Remembered", "Writer", "explain"]
+
+Caller = Callable[[str, Callable[[Cursor], Any]], Any]
+
+_TRIES = 5
+_MOST_REMEMBERED = 10_000
+
+_unchanged = attrgetter(
+    "queue", "kind", "chain", "payload_json", "max_attempts", "priority", "timeout", "backoff",
+    "shutdown_timeout", "hops", "created_at", "attempted_at",
+)  # fmt: skip
+_ended = attrgetter("completed_at", "failed_at", "cancelled_at")
+_ENDS = {
+    JobState.AVAILABLE: None,
+    JobState.COMPLETED: 0,
+    JobState.FAILED: 1,
+    JobState.CANCELLED: 2,
+}
+
+
+class Remembered:
+    """The jobs claimed here, as they were: storage holds the same until the next revision."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: dict[UUID, Job] = {}
+
+    def add(self, jobs: Sequence[Job]) -> None:
+        """Remember *jobs*; of very many, those of long ago are forgotten, which does no harm."""
+        with self._lock:
+            self._jobs.update((job.id, job) for job in jobs)
+            while len(self._jobs) > _MOST_REMEMBERED:
+                del self._jobs[next(iter(self._jobs))]
+
+    def forget(self, jobs: Sequence[Job]) -> None:
+        """Forget *jobs*."""
+        with self._lock:
+            for job in jobs:
+                self._jobs.pop(job.id, None)
+
+    def before(self, job: Job) -> Job | None:
+        """Return what *job* was claimed as, if no more has changed than an end changes."""
+        before = self._jobs.get(job.id)
+        if before is None or before.revision != job.revision - 1 or job.state not in _ENDS:
+            return None
+        if _unchanged(before) != _unchanged(job):
+            return None
+        end = _ENDS[job.state]
+        others = [at for place, at in enumerate(_ended(job)) if place != end]
+        return before if not any(others) else None
+
+
+@dataclass(slots=True)
+class Batch:
+    """Jobs sorted by the statement that writes them."""
+
+    new: list[Job] = field(default_factory=list)
+    ends: list[tuple[Job, Job]] = field(default_factory=list)
+    others: list[Job] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job], remembered: Remembered) -> Batch:
+        """Sort *jobs*."""
+        batch = cls()
+        for job in jobs:
+            if job.revision == 0 and job.chain is None and plain(job):
+                batch.new.append(job)
+            elif job.revision and (before := remembered.before(job)) is not None:
+                batch.ends.append((before, job))
+            else:
+                batch.others.append(job)
+        if batch.new and (batch.ends or batch.others):
+            batch.others += batch.new
+            batch.new = []
+        return batch
+
+
+class Writer:
+    """Writes batches by the statements of one schema; *now* is the server's clock."""
+
+    def __init__(self, statements: Statements, now: Callable[[], datetime]) -> None:
+        self._sql = statements
+        self._now = now
+
+    def write(self, call: Caller, jobs: Sequence[Job], remembered: Remembered) -> None:
+        """Write *jobs*; raise `Conflict` or `UnknownQueue`, or what *call* raises."""
+        twice = len({job.id for job in jobs}) != len(jobs)
+        for _ in range(_TRIES):
+            if not twice and self._written(call, jobs, remembered):
+                return
+            # Refused because of what storage held; by now it may hold something else.
+            call("write", lambda cursor: explain(self._sql, cursor, jobs))
+        raise DriverUnavailable("write: refused again and again for reasons that pass")
+
+    def _written(self, call: Caller, jobs: Sequence[Job], remembered: Remembered) -> bool:
+        statement, values = self.statement(Batch.of(jobs, remembered))
+        try:
+            call("write", lambda cursor: cursor.execute(statement, values))
+        except psycopg.Error as error:
+            if _refused(error):
+                return False
+            raise
+        return True
+
+    def write_there(self, cursor: Cursor, jobs: Sequence[Job]) -> None:
+        """Write *jobs* in the transaction of *cursor*; raise as `write` does.
+
+        New jobs of chains take no lock there, which would last as long as that transaction: the
+        claim sees to their order.
+        """
+        new = all(plain(job) for job in jobs)
+        statement, values = (
+            self.insert(jobs) if new else (self._sql.write, [records(jobs, self._now)])
+        )
+        if len({job.id for job in jobs}) != len(jobs):
+            explain(self._sql, cursor, jobs)
+        try:
+            with cursor.connection.transaction():
+                cursor.execute(statement, values)
+        except psycopg.Error as error:
+            if not _refused(error):
+                raise
+            explain(self._sql, cursor, jobs)
+            raise DriverUnavailable("write: refused for a reason that has passed") from error
+
+    def statement(self, batch: Batch) -> tuple[str, Sequence[Any]]:
+        """Return the statement of *batch*, which is not empty, and its parameters."""
+        if batch.new:
+            return self.insert(batch.new)
+        if not batch.ends:
+            return self._sql.write, [records(batch.others, self._now)]
+        if not batch.others:
+            return self._sql.settle, self._settle(batch.ends)
+        others = records(batch.others, self._now)
+        return self._sql.settle_and_write, [*self._settle(batch.ends), others]
+
+    def insert(self, jobs: Sequence[Job]) -> tuple[str, Sequence[Any]]:
+        """Return the statement that inserts plain new *jobs*, and its parameters."""
+        if len(jobs) == 1:
+            return self._sql.insert_one, self._one(jobs[0])
+        now = self._now
+        return self._sql.insert_many, [
+            text_array({job.queue for job in jobs}),
+            array([job.id for job in jobs]),
+            text_array([job.queue for job in jobs]),
+            text_array([job.kind for job in jobs]),
+            text_array([job.chain for job in jobs]),
+            text_array([job.payload_json for job in jobs]),
+            array([stored_state(job, now) for job in jobs]),
+            array([job.max_attempts for job in jobs]),
+            array([job.priority for job in jobs]),
+            array([job.timeout for job in jobs]),
+            text_array([dumped_backoff(job.backoff) for job in jobs]),
+            array([job.shutdown_timeout for job in jobs]),
+            array([job.hops for job in jobs]),
+            instants([job.created_at for job in jobs]),
+            instants([job.scheduled_at for job in jobs]),
+        ]
+
+    def _one(self, job: Job) -> Sequence[Any]:
+        scheduled = job.scheduled_at
+        return [
+            job.id.hex,
+            job.queue,
+            job.kind,
+            job.chain,
+            job.payload_json,
+            stored_state(job, self._now),
+            job.max_attempts,
+            job.priority,
+            job.timeout,
+            dumped_backoff(job.backoff),
+            job.shutdown_timeout,
+            job.hops,
+            job.created_at.isoformat(),
+            None if scheduled is None else scheduled.isoformat(),
+        ]
+
+    def _settle(self, ends: Sequence[tuple[Job, Job]]) -> Sequence[Any]:
+        # In ascending order, so that no two batches lock rows in different ones.
+        ends = sorted(ends, key=lambda pair: pair[1].id.int)
+        jobs = [job for _, job in ends]
+        return [
+            array([job.id for job in jobs]),
+            array([job.revision for job in jobs]),
+            array([stored_state(job, self._now) for job in jobs]),
+            array([job.attempt for job in jobs]),
+            instants([job.scheduled_at for job in jobs]),
+            instants([job.completed_at or job.failed_at or job.cancelled_at for job in jobs]),
+            text_array([job.result_json for job in jobs]),
+            text_array(
+                [
+                    None if job.errors is before.errors else dump_errors(job.errors)
+                    for before, job in ends
+                ]
+            ),
+            any(job.chain is not None for job in jobs),
+        ]
+
+
+def _refused(error: psycopg.Error) -> bool:
+    return (error.sqlstate or "") in ("GFC01", "23505", "23502")
+
+
+def explain(sql: Statements, cursor: Cursor, jobs: Sequence[Job]) -> None:
+    """Raise what is wrong with writing *jobs*, as storage is now; or return."""
+    twice = {id for id, number in Counter(job.id for job in jobs).items() if number > 1}
+    cursor.execute(sql.revisions, [array({job.id for job in jobs})])
+    held: dict[UUID, int] = dict(cursor.fetchall())
+    # An insert wants to find nothing, the others the revision before theirs.
+    wrong = {job.id for job in jobs if held.get(job.id, -1) != job.revision - 1}
+    if wrong | twice:
+        raise Conflict(wrong | twice)
+    names = {job.queue for job in jobs if job.revision == 0}
+    cursor.execute(sql.known_queues, [text_array(names)])
+    unknown = names - {name for (name,) in cursor.fetchall()}
+    if unknown:
+        raise UnknownQueue(next(job.queue for job in jobs if job.queue in unknown))

@@ -1,0 +1,79 @@
+"""What the tests of the PostgreSQL driver share: a server, and schemas that nobody else has."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from gaffer_driver_postgres import EmbeddedServer, PostgresDriver
+from gaffer_driver_postgres.harness import VARIABLE
+
+MakeDriver = Callable[..., PostgresDriver]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """Give the conninfo of a server: the one that is named, or an embedded one."""
+    if named := os.environ.get(VARIABLE):
+        yield named
+        return
+    with tempfile.TemporaryDirectory(prefix="gaffer-pg-", ignore_cleanup_errors=True) as place:
+        embedded = EmbeddedServer(Path(place) / "data")
+        try:
+            yield embedded.start()
+        finally:
+            embedded.stop()
+
+
+@pytest.fixture
+def admin(server: str) -> Iterator[psycopg.Connection]:
+    """Give an autocommitting connection to look behind the driver with."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def schema(admin: psycopg.Connection) -> Iterator[str]:
+    """Give the name of a schema that does not exist; what becomes of it is dropped."""
+    name = f"gaffer_test_{uuid4().hex[:12]}"
+    yield name
+    admin.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE'.encode())
+
+
+@pytest.fixture
+def make_driver(server: str, schema: str) -> Iterator[MakeDriver]:
+    """Give a factory of drivers, not started, on `schema`; they stop with the test."""
+    made: list[PostgresDriver] = []
+
+    def make(conninfo: str | None = None, **options: Any) -> PostgresDriver:
+        target = {} if "pool" in options else {"conninfo": conninfo or server}
+        made.append(PostgresDriver(**{"schema": schema, **target, **options}))
+        return made[-1]
+
+    yield make
+    for driver in made:
+        driver.stop()
+
+
+@pytest.fixture
+def driver(make_driver: MakeDriver) -> PostgresDriver:
+    """Give a started driver on a schema of its own."""
+    made = make_driver()
+    made.start()
+    return made
+
+
+@pytest.fixture
+def database(server: str, admin: psycopg.Connection) -> Iterator[str]:
+    """Give the conninfo of a database of its own, for what concerns all of one."""
+    name = f"gaffer_test_{uuid4().hex[:12]}"
+    admin.execute(f'CREATE DATABASE "{name}"'.encode())
+    yield psycopg.conninfo.make_conninfo(server, dbname=name)
+    admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
