@@ -54,6 +54,21 @@ PEERS = {
     ("instance", "process"),
     ("__init__", "instance"),
 }
+POSTGRES = {
+    module: layer
+    for layer, modules in enumerate(
+        [
+            "clock errors options caller embedded rows statements",
+            "guard sessions listing",
+            "connections migrations",
+            "writing hub",
+            "opening",
+            "driver",
+            "harness __init__",
+        ]
+    )
+    for module in modules.split()
+}
 CLOCK_READERS = {
     "time": {
         "time",
@@ -80,6 +95,10 @@ def modules_for_testing() -> list[Path]:
 
 def driver_modules() -> list[Path]:
     return [path for package in DRIVERS for path in sorted(package.rglob("*.py"))]
+
+
+def postgres_modules() -> list[Path]:
+    return [path for path in driver_modules() if "gaffer_driver_postgres" in path.parts]
 
 
 def relative(path: Path) -> str:
@@ -181,6 +200,21 @@ def test_a_driver_imports_the_seam_and_its_harness_the_testing_package(path: Pat
         targets = {name for name in targets if not name.startswith("gaffer.testing")}
 
     assert targets <= {"gaffer.driver"}
+
+
+def test_the_layers_of_the_postgres_driver_name_all_its_modules() -> None:
+    assert {path.stem for path in postgres_modules()} == POSTGRES.keys()
+
+
+@pytest.mark.parametrize("path", postgres_modules(), ids=relative)
+def test_imports_of_the_postgres_driver_go_down(path: Path) -> None:
+    package = "gaffer_driver_postgres"
+    for name in imported(path):
+        top, _, rest = name.partition(".")
+        if top != package:
+            continue
+        below = rest.partition(".")[0] or "__init__"
+        assert POSTGRES[below] < POSTGRES[path.stem], f"{path.stem} imports {below}"
 
 
 @pytest.mark.parametrize(

@@ -181,18 +181,25 @@ def test_a_wake_that_raises_does_no_harm(driver: Driver) -> None:
 def test_a_wake_may_use_the_driver_from_another_thread(driver: Driver, other: Driver) -> None:
     looks: list[bool] = []
     looked = threading.Event()
+    looking = threading.Lock()
+    over = False
 
     def look() -> None:
-        thread = threading.Thread(target=_look, args=(driver, other), daemon=True)
-        thread.start()
-        thread.join(PATIENCE)
-        looks.append(not thread.is_alive())
-        looked.set()
+        with looking:
+            if over:
+                return  # the handles are about to stop
+            thread = threading.Thread(target=_look, args=(driver, other), daemon=True)
+            thread.start()
+            thread.join(PATIENCE)
+            looks.append(not thread.is_alive())
+            looked.set()
 
     end = driver.subscribe("q", INTERVAL, look)
     put(driver)
 
     assert end is None or looked.wait(PATIENCE)
+    with looking:
+        over = True
     assert all(looks), "a wake was called with a lock held"
     if end is not None:
         end()

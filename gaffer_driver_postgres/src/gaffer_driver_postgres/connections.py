@@ -17,17 +17,24 @@ from psycopg import IsolationLevel
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from gaffer.driver import DriverError, DriverUnavailable
+from gaffer_driver_postgres.clock import monotonic
 from gaffer_driver_postgres.errors import is_stale, is_transient, translated
 from gaffer_driver_postgres.guard import Guard
 from gaffer_driver_postgres.options import Options
-from gaffer_driver_postgres.sessions import Server, connect_options, look_at, set_up
+from gaffer_driver_postgres.sessions import (
+    Cursor,
+    Server,
+    connect_options,
+    cursor_of,
+    look_at,
+    set_up,
+)
 
 __all__ = ["Connections", "Cursor", "Line"]
 
 _log = logging.getLogger("gaffer.postgres.connections")
 
 T = TypeVar("T")
-Cursor: TypeAlias = psycopg.Cursor[tuple[Any, ...]]
 Work: TypeAlias = Callable[[Cursor], T]
 
 _FOR_A_CONNECTION = 3.0
@@ -47,6 +54,7 @@ class Connections:
         self.options = options
         self._lock = threading.Lock()
         self._own: ConnectionPool[Any] | None = None
+        self._opened = False
         self.guard = Guard()
         self.server: Server | None = None
         """What is at the other end; `None` until the first call."""
@@ -56,6 +64,8 @@ class Connections:
     @property
     def _pool(self) -> ConnectionPool[Any]:
         """The pool; ours opens with the first call, also in a forked child."""
+        if not self._opened:
+            raise DriverError("the driver is not started, or has stopped")
         if self._given is not None:
             return self._given
         with self._lock:
@@ -85,8 +95,13 @@ class Connections:
         with self.guard.within(self.options.timeout, connection):
             self.server = set_up(connection, self.options)
 
+    def open(self) -> None:
+        """Allow calls."""
+        self._opened = True
+
     def close(self) -> None:
-        """Close our own pool."""
+        """Close our own pool; calls raise `DriverError` from now on."""
+        self._opened = False
         with self._lock:
             own, self._own = self._own, None
         if own is not None:
@@ -103,6 +118,23 @@ class Connections:
         self._own = None
         self._lock = threading.Lock()
         self.guard = Guard()
+
+    @contextmanager
+    def alone(self, what: str) -> Iterator[Cursor]:
+        """Give a cursor for what is done now and then: no call of it is made again.
+
+        On a connection of its own, or one of a given pool. Raise what `call` raises.
+        """
+        given = self._given
+        try:
+            if given is None:
+                with self.connect() as connection:
+                    yield cursor_of(connection)
+            else:
+                with given.connection(_FOR_A_CONNECTION) as lent, self._ready(lent):
+                    yield cursor_of(lent)
+        except (psycopg.Error, OSError) as error:
+            raise translated(error, what) from error
 
     def connect(self) -> psycopg.Connection:
         """Return a new connection beside the pool, ready for use."""
@@ -129,24 +161,28 @@ class Connections:
     ) -> T:
         """Return what *work* returns for a cursor of an autocommitting connection.
 
-        What the server rolled back is tried again; with *again*, which is for reading, a lost
-        connection is replaced once. Raise `DriverUnavailable` where the same may succeed later,
-        `DriverError` where not; SQLSTATEs of gaffer's own and violated constraints are let
-        through.
+        All within *timeout* seconds, or the driver's. What the server rolled back is tried again;
+        with *again*, which is for reading, a lost connection is replaced once. Raise
+        `DriverUnavailable` where the same may succeed later, `DriverError` where not; SQLSTATEs of
+        gaffer's own and violated constraints are let through.
         """
+        deadline = monotonic() + (timeout or self.options.timeout)
         for tries in range(_TRIES):
+            left = deadline - monotonic()
             try:
-                return self._once(work, timeout or self.options.timeout)
+                return self._once(work, max(left, 0.01))
             except (psycopg.Error, PoolTimeout, OSError) as error:
                 if is_ours(error):
                     raise
-                if tries == _TRIES - 1 or not self._worth_another(error, again, tries):
+                pause = 0.01 * 2**tries * random()
+                spent = tries == _TRIES - 1 or monotonic() + pause > deadline
+                if spent or not self._worth_another(error, again, tries):
                     raise translated(error, what) from error
-            threading.Event().wait(0.01 * 2**tries * random())
+            threading.Event().wait(pause)
         raise AssertionError("unreachable")
 
     def _worth_another(self, error: Exception, again: bool, tries: int) -> bool:
-        if not isinstance(error, psycopg.Error):
+        if not isinstance(error, psycopg.Error) or isinstance(error, PoolTimeout):
             return False
         if is_transient(error):
             return True
@@ -184,6 +220,7 @@ class Connections:
             return
         before = connection.autocommit, connection.isolation_level, connection.prepare_threshold
         connection.autocommit = True
+        connection.isolation_level = None
         try:
             if self.server is None:
                 self.server = look_at(connection, self.options)
@@ -196,8 +233,7 @@ class Connections:
                 connection.prepare_threshold = before[2]
 
     def _run(self, connection: psycopg.Connection, work: Work[T]) -> T:
-        cursor: Cursor = psycopg.Cursor(connection)
-        cursor.format = psycopg.pq.Format.BINARY
+        cursor = cursor_of(connection)
         if self.server is None or self.server.read_committed:
             return work(cursor)
         connection.isolation_level = IsolationLevel.READ_COMMITTED
@@ -231,8 +267,7 @@ class Line:
     def _call(self, work: Work[T], timeout: float) -> T:
         if self.connection is None or self.connection.closed:
             self.connection = self._connections.connect()
-        cursor: Cursor = psycopg.Cursor(self.connection)
-        cursor.format = psycopg.pq.Format.BINARY
+        cursor = cursor_of(self.connection)
         with self._connections.guard.within(timeout, self.connection):
             return work(cursor)
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC
+from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg_pool import ConnectionPool
+from psycopg.pq import TransactionStatus
 
 from gaffer.driver import (
     Claim,
     Cutoffs,
-    Driver,
     DriverError,
     Job,
     JobFilter,
@@ -25,27 +22,20 @@ from gaffer.driver import (
     UnknownQueue,
 )
 from gaffer_driver_postgres.caller import unwrapped
-from gaffer_driver_postgres.clock import ServerClock, monotonic
-from gaffer_driver_postgres.connections import Connections, Cursor, Line
-from gaffer_driver_postgres.embedded import EmbeddedServer
+from gaffer_driver_postgres.clock import monotonic
 from gaffer_driver_postgres.errors import translated
-from gaffer_driver_postgres.hub import Hub
 from gaffer_driver_postgres.listing import listing
-from gaffer_driver_postgres.migrations import Migrations, Migrator
-from gaffer_driver_postgres.options import Options, check_conninfo, from_url, path_of
+from gaffer_driver_postgres.opening import Opening
 from gaffer_driver_postgres.rows import claimed_job, instants, job_of, stats_of, text_array
-from gaffer_driver_postgres.statements import Statements, quoted
-from gaffer_driver_postgres.writing import Remembered, Writer
+from gaffer_driver_postgres.sessions import Cursor, cursor_of, read_committed
 
 __all__ = ["PostgresDriver"]
-
-_log = logging.getLogger("gaffer.postgres")
 
 _LONG = 600.0
 """Seconds for what may delete very many jobs at once."""
 
 
-class PostgresDriver(Driver):
+class PostgresDriver(Opening):
     """Keeps jobs in a schema of a PostgreSQL database, version 13 or later.
 
     - *conninfo*: a URL or keywords as libpq takes them; what it leaves out, and by default all,
@@ -64,177 +54,6 @@ class PostgresDriver(Driver):
 
     Nothing is opened before `start`. Raise `DriverError` for values out of range.
     """
-
-    def __init__(
-        self,
-        conninfo: str = "",
-        *,
-        pool: ConnectionPool[Any] | None = None,
-        schema: str = "gaffer",
-        migrate: bool = True,
-        notify: bool = True,
-        pooler: bool | None = None,
-        max_connections: int = 4,
-        timeout: float = 10.0,
-    ) -> None:
-        if pool is not None and (conninfo or not isinstance(pool, ConnectionPool)):
-            raise DriverError("give a conninfo or a psycopg_pool.ConnectionPool, not both")
-        check_conninfo(conninfo, conninfo)
-        self._options = Options(
-            schema=schema,
-            migrate=migrate,
-            notify=notify,
-            pooler=pooler,
-            max_connections=max_connections,
-            timeout=timeout,
-        )
-        self._server: EmbeddedServer | None = None
-        self._connect(conninfo, pool)
-
-    def _connect(self, conninfo: str, pool: ConnectionPool[Any] | None) -> None:
-        """Make what works with the database; connect nothing."""
-        options = self._options
-        self._connections = Connections(conninfo, pool, options)
-        self._sql = Statements(quoted(options.schema))
-        self._clock = ServerClock()
-        self._pulse = Line(self._connections)
-        self._hub = Hub(
-            self._connections, self._sql, channel=options.channel, notify=options.notify
-        )
-        self._migrator = Migrator(self._connections, options)
-        self._writer = Writer(self._sql, self.now)
-        self._remembered = Remembered()
-        self._storage: Hashable = None
-
-    @classmethod
-    def from_url(cls, url: str) -> Self:
-        """Make a driver from a URL.
-
-        ``postgresql://user@host/database?schema=jobs`` is libpq's, with the options of the
-        constructor in the query; ``postgres+embedded:///absolute/path`` is `embedded`.
-        """
-        scheme, _, _ = url.partition("://")
-        if scheme.endswith("+embedded"):
-            _, options = from_url("postgresql:?" + url.partition("?")[2])
-            return cls._embedded(path_of(url), options)
-        conninfo, options = from_url(url)
-        return cls._with(conninfo, options)
-
-    @classmethod
-    def _with(cls, conninfo: str, options: Options) -> Self:
-        return cls(conninfo, **{name: getattr(options, name) for name in Options.__slots__})
-
-    @classmethod
-    def embedded(cls, path: str | os.PathLike[str], **options: Any) -> Self:
-        """Make a driver with a server of its own, which keeps its data in the directory *path*.
-
-        For development, examples and tests: needs ``gaffer-driver-postgres[embedded]``. Processes
-        that give the same path share the server; the last one stops it. *options* are those of
-        the constructor.
-        """
-        return cls._embedded(path, Options(**options))
-
-    @classmethod
-    def _embedded(cls, path: str | os.PathLike[str], options: Options) -> Self:
-        driver = cls._with("", options)
-        driver._server = EmbeddedServer(path)
-        return driver
-
-    # -- life ----------------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Connect, apply pending migrations or check them, and look at the server's clock.
-
-        Raise `DriverUnavailable`, `MigrationMismatch`, or `DriverError` for a server that cannot
-        be used.
-        """
-        if self._storage is not None:
-            return
-        if self._server is not None:
-            self._connect(self._server.start(), None)
-        self._connections.call("connect", lambda cursor: None, again=True)
-        self._migrator.ensure(migrate=self._options.migrate)
-        self.resync()
-        self._storage = self._connections.call("look at the database", self._place, again=True)
-
-    def _place(self, cursor: Cursor) -> Hashable:
-        """Return what tells this schema from all others in the world, as far as that goes."""
-        cursor.execute(
-            "SELECT system_identifier, d.oid, n.oid FROM pg_control_system(), pg_database d,"
-            " pg_namespace n WHERE d.datname = current_database() AND n.nspname = %s",
-            [self._options.schema],
-        )
-        return ("postgres", cursor.fetchone())
-
-    def stop(self) -> None:
-        """Close all connections but those of a given pool; let go of an embedded server."""
-        self._hub.stop()
-        self._pulse.drop()
-        self._connections.close()
-        self._storage = None
-        if self._server is not None:
-            self._server.stop()
-
-    def after_fork(self) -> None:
-        """Leave the parent's connections alone; the child opens its own when it needs them."""
-        self._connections.after_fork()
-        self._pulse.after_fork()
-        self._hub.after_fork()
-        self._clock.after_fork()
-        self._remembered = Remembered()
-        if self._server is not None:
-            self._server.after_fork()
-
-    @property
-    def storage(self) -> Hashable:
-        """The server, the database and the schema; each driver for itself before `start`."""
-        return id(self) if self._storage is None else self._storage
-
-    def now(self) -> datetime:
-        """Return the server's instant: by an offset, which every beat measures anew."""
-        if not self._clock.known:
-            self.resync()
-        return self._clock.now()
-
-    def resync(self) -> None:
-        """Measure the offset to the server's clock."""
-        self._call("look at the clock", self._look_at_clock, again=True)
-
-    def _look_at_clock(self, cursor: Cursor) -> None:
-        before = monotonic()
-        [(instant,)] = cursor.execute(self._sql.clock).fetchall()
-        self._clock.measured(instant, before, monotonic())
-
-    def _call(self, what: str, work: Callable[[Cursor], Any], **options: Any) -> Any:
-        return self._connections.call(what, work, **options)
-
-    def _read(self, what: str, statement: str, values: Any = ()) -> list[tuple[Any, ...]]:
-        """Return the rows of a statement that may be repeated."""
-        return self._call(  # type: ignore[no-any-return]
-            what, lambda cursor: cursor.execute(statement, values).fetchall(), again=True
-        )
-
-    # -- migrations ----------------------------------------------------------------------------
-
-    def migrations(self) -> Migrations:
-        """Return the versions that this release knows and those that the schema has."""
-        return self._migrator.status()
-
-    def migrate(self) -> None:
-        """Apply what is pending; raise `MigrationMismatch`."""
-        self._migrator.ensure(migrate=True)
-
-    def rollback(self, target: int) -> None:
-        """Take back all migrations after *target*, the newest first, in one transaction.
-
-        0 drops all tables of the schema, and the jobs with them. Raise `MigrationMismatch` for a
-        version that this release does not know, `DriverError` for a target that it does not.
-        """
-        self._migrator.rollback(target)
-
-    def migration_sql(self) -> str:
-        """Return SQL for psql that makes the schema, for those who apply it themselves."""
-        return self._migrator.script()
 
     # -- queues --------------------------------------------------------------------------------
 
@@ -265,6 +84,7 @@ class PostgresDriver(Driver):
 
     def _delete(self, cursor: Cursor, name: str, jobs: bool) -> None:
         with cursor.connection.transaction():
+            read_committed(cursor)
             # Very many jobs take their time.
             cursor.execute("SELECT set_config('statement_timeout', '0', true)")
             cursor.execute(self._sql.queue_delete, [name, jobs])
@@ -310,16 +130,24 @@ class PostgresDriver(Driver):
             self._hub.inserted(new)
 
     def _write_there(self, jobs: Sequence[Job], connection: psycopg.Connection[Any]) -> None:
-        cursor: Cursor = psycopg.Cursor(connection)
-        queues = text_array({job.queue for job in jobs})
+        cursor = cursor_of(connection)
         try:
-            with connection.transaction():
-                self._writer.write_there(cursor, jobs)
-                if self._options.notify:
-                    notify = "SELECT pg_notify(%s, q) FROM unnest(%s::text[]) q"
-                    cursor.execute(notify, [self._options.channel, queues])
+            idle = connection.info.transaction_status is TransactionStatus.IDLE
+            if idle and not connection.autocommit:
+                # Else the savepoint would be a transaction of its own, and be committed.
+                cursor.execute("SELECT 1")
+            self._writer.write_there(cursor, jobs)
+            if self._options.notify:
+                queues = text_array({job.queue for job in jobs})
+                notify = "SELECT pg_notify(%s, q) FROM unnest(%s::text[]) q"
+                cursor.execute(notify, [self._options.channel, queues])
         except psycopg.Error as error:
+            if error.sqlstate in ("25P02", "25006"):  # failed before, or read only: for good
+                raise DriverError(f"the caller's transaction takes no job: {error}") from error
             raise translated(error, "write in the caller's transaction") from error
+        except UnicodeEncodeError as error:
+            encoding = connection.info.encoding
+            raise DriverError(f"the connection's client_encoding is {encoding}: {error}") from None
 
     def job_get(self, id: UUID) -> Job | None:
         """Return a job, or `None`."""

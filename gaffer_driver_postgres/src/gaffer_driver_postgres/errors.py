@@ -34,7 +34,7 @@ def is_stale(error: psycopg.Error) -> bool:
 def translated(error: Exception, what: str) -> DriverError:
     """Return *error* as gaffer's: `DriverUnavailable` if the same may succeed later."""
     if isinstance(error, psycopg_pool.PoolClosed):
-        return DriverError(f"{what}: the driver has stopped")
+        return DriverError(f"{what}: the pool is not open")
     state = getattr(error, "sqlstate", None)
     message = f"{what}: {_first_line(error)}"
     if state == "53100":

@@ -23,8 +23,9 @@ import psycopg
 
 from gaffer.driver import DriverError
 from gaffer_driver_postgres.clock import monotonic
-from gaffer_driver_postgres.connections import Connections, Cursor, Line
+from gaffer_driver_postgres.connections import Connections, Line
 from gaffer_driver_postgres.rows import text_array
+from gaffer_driver_postgres.sessions import Cursor
 from gaffer_driver_postgres.statements import Statements
 
 __all__ = ["Hub"]

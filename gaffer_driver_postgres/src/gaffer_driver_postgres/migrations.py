@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -18,8 +17,9 @@ from typing import Any
 import psycopg
 
 from gaffer.driver import DriverError, MigrationMismatch
-from gaffer_driver_postgres.connections import Connections, Cursor
+from gaffer_driver_postgres.guard import Guard
 from gaffer_driver_postgres.options import Options
+from gaffer_driver_postgres.sessions import Cursor, cursor_of, read_committed
 from gaffer_driver_postgres.statements import quoted
 
 __all__ = ["Migration", "Migrations", "MigrationsMissing", "Migrator", "known"]
@@ -107,41 +107,46 @@ def known() -> Mapping[int, Migration]:
 
 
 class Migrator:
-    """Applies and takes back the migrations of one schema."""
+    """Applies and takes back the migrations of one schema, on the cursor that it is given."""
 
     def __init__(
         self,
-        connections: Connections,
+        guard: Guard,
         options: Options,
         migrations: Mapping[int, Migration] | None = None,
     ) -> None:
-        self._connections = connections
+        self._guard = guard
+        self._timeout = options.timeout
         self._schema = options.schema
         self._fill = {"{schema}": quoted(options.schema), "{lock}": str(options.lock_space)}
         self._known = dict(known() if migrations is None else migrations)
 
-    def status(self) -> Migrations:
+    def status(self, cursor: Cursor) -> Migrations:
         """Return what is known and what is applied."""
-        return Migrations(sorted(self._known), sorted(self._read(self._applied)))
+        return Migrations(sorted(self._known), sorted(self._looked_at(cursor)))
 
-    def ensure(self, *, migrate: bool) -> None:
+    def ensure(self, cursor: Cursor, *, migrate: bool) -> None:
         """Apply what lacks, or raise `MigrationsMissing`; raise `MigrationMismatch`.
 
         Takes no lock if nothing lacks.
         """
-        lacking = self._lacking(self._read(self._applied))
+        lacking = self._lacking(self._looked_at(cursor))
         if not lacking:
             return
         if not migrate:
             raise MigrationsMissing(self._schema, lacking)
-        self._locked("migrate", self._apply)
+        self._locked(cursor, self._apply)
 
-    def rollback(self, target: int) -> None:
+    def rollback(self, cursor: Cursor, target: int) -> None:
         """Take back the migrations after *target*, the newest first; 0 leaves nothing."""
         if type(target) is not int or target < 0 or (target and target not in self._known):
             choices = ", ".join(map(str, [0, *sorted(self._known)]))
             raise DriverError(f"rollback({target!r}): the target must be one of {choices}")
-        self._locked("roll back", lambda cursor: self._take_back(cursor, target))
+        self._locked(cursor, lambda cursor: self._take_back(cursor, target))
+
+    def _looked_at(self, cursor: Cursor) -> dict[int, tuple[str, int]]:
+        with self._guard.within(self._timeout, cursor.connection):
+            return self._applied(cursor)
 
     def script(self) -> str:
         """Return SQL that applies all migrations to an empty database, for psql."""
@@ -156,9 +161,6 @@ class Migrator:
         for place, value in self._fill.items():
             text = text.replace(place, value)
         return text
-
-    def _read(self, work: Callable[[Cursor], Any]) -> Any:
-        return self._connections.call("look at the migrations", work, again=True)
 
     def _applied(self, cursor: Cursor) -> dict[int, tuple[str, int]]:
         """Return checksum and compatibility of each version that the schema has."""
@@ -181,34 +183,32 @@ class Migrator:
 
     # -- in the locked transaction -----------------------------------------------------------------
 
-    def _locked(self, what: str, work: Callable[[Cursor], None]) -> None:
+    def _locked(self, cursor: Cursor, work: Callable[[Cursor], None]) -> None:
+        """Do *work* in a transaction, one process after the other; wait for no lock for long."""
         for tries in range(_TRIES):
             try:
-                self._connections.call(
-                    what, lambda cursor: self._in_order(cursor, work), timeout=_PATIENCE
-                )
-            except DriverError as error:
-                state = getattr(error.__cause__, "sqlstate", None)
-                if state != "55P03" or tries == _TRIES - 1:
+                with self._guard.within(_PATIENCE, cursor.connection):
+                    self._try_locked(cursor.connection, work)
+            except psycopg.errors.LockNotAvailable:
+                if tries == _TRIES - 1:
                     raise
             else:
                 return
 
-    def _in_order(self, cursor: Cursor, work: Callable[[Cursor], None]) -> None:
-        """Do *work* in a transaction, one process after the other; wait for no table for long."""
-        with self._transaction(cursor):
-            plain: Cursor = psycopg.Cursor(cursor.connection)
-            plain.execute(
+    def _try_locked(
+        self, connection: psycopg.Connection[Any], work: Callable[[Cursor], None]
+    ) -> None:
+        cursor = cursor_of(connection, binary=False)
+        with connection.transaction():
+            read_committed(cursor)
+            cursor.execute(
                 "SELECT set_config('statement_timeout', '0', true),"
                 " set_config('lock_timeout', %s, true)",
                 [_WAIT_FOR_LOCKS],
                 prepare=False,
             )
-            plain.execute("SELECT pg_advisory_xact_lock(%s)", [self._key()], prepare=False)
-            work(plain)
-
-    def _transaction(self, cursor: Cursor) -> AbstractContextManager[Any]:
-        return cursor.connection.transaction()
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [self._key()], prepare=False)
+            work(cursor)
 
     def _key(self) -> int:
         digest = hashlib.sha256(f"gaffer_schema_migrations:{self._schema}".encode()).digest()

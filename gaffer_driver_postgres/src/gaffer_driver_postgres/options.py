@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -57,7 +58,7 @@ class Options:
 
 def _check_schema(schema: Any) -> None:
     """Refuse names that would need more than quotes in SQL, or that PostgreSQL would cut."""
-    plain = isinstance(schema, str) and schema.replace("-", "_").isidentifier()
+    plain = isinstance(schema, str) and f"{schema[:1]}{schema[1:].replace('-', '_')}".isidentifier()
     if not plain or len(schema.encode()) > 63 or schema.startswith("pg_"):
         raise DriverError(
             f"schema={schema!r}: must be letters, digits, '_' and '-', begin with a letter or '_', "
@@ -71,43 +72,46 @@ def from_url(url: str) -> tuple[str, Options]:
     Our options stand in the query beside libpq's: ``postgresql://host/db?schema=jobs``. Raise
     `DriverError` for a value that is not understood; what is not ours is left to libpq.
     """
-    parts = urlsplit(url)
+    # Not by urlsplit: a password may hold what libpq takes and a URL must not.
+    rest, _, query = url.partition("?")
+    _, _, place = rest.partition("://")
     ours: dict[str, str] = {}
     theirs: list[str] = []
-    for item in filter(None, parts.query.split("&")):
-        [(name, value)] = parse_qsl(item, keep_blank_values=True) or [(item, "")]
+    for item in filter(None, query.split("&")):
+        name, _, value = item.partition("=")
+        if name in ours:
+            raise DriverError(f"{name}: given twice in the URL")
         if name in _READERS:
-            ours[name] = value
+            ours[name] = unquote(value)
         else:
             theirs.append(item)
-    rest = urlunsplit(("postgresql", parts.netloc, parts.path, "&".join(theirs), ""))
-    if rest == "postgresql:":  # which libpq does not take for a URL
-        rest = "postgresql://"
-    check_conninfo(rest, url)
-    return rest, Options(**_read(ours))
+    conninfo = f"postgresql://{place}" + ("?" + "&".join(theirs) if theirs else "")
+    check_conninfo(conninfo)
+    return conninfo, Options(**_read(ours))
 
 
-def check_conninfo(conninfo: str, shown: str) -> None:
-    """Raise `DriverError` unless libpq understands *conninfo*."""
+def check_conninfo(conninfo: Any) -> None:
+    """Raise `DriverError` unless libpq understands *conninfo*; it has secrets, and is not shown."""
+    if not isinstance(conninfo, str):
+        raise DriverError(f"conninfo must be a string, not {type(conninfo).__name__}")
     try:
         conninfo_to_dict(conninfo)
     except Exception as error:
-        raise DriverError(f"{_without_password(shown)!r}: {error}") from None
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    return url.replace(f":{parts.password}@", ":***@", 1)
+        # Of what libpq says only this names no value.
+        unknown = re.search(r'invalid (connection option|URI query parameter:?) "\w+"', str(error))
+        reason = unknown[0] if unknown else "libpq cannot read it"
+        raise DriverError(
+            f"conninfo: {reason}; give a URL such as postgresql://user@host/database, with special "
+            "characters as %XX, or keywords such as host=... dbname=..."
+        ) from None
 
 
 def path_of(url: str) -> str:
     """Return the path of ``postgres+embedded:///path``."""
-    parts = urlsplit(url)
-    if parts.netloc or not parts.path.startswith("/") or parts.path == "/":
+    path = unquote(url.partition("://")[2].partition("?")[0])
+    if not path.startswith("/") or path == "/":
         raise DriverError(f"{url!r}: give an absolute path: postgres+embedded:///var/lib/app/pg")
-    return unquote(parts.path)
+    return path
 
 
 def _flag(name: str, value: str) -> bool:
@@ -117,11 +121,18 @@ def _flag(name: str, value: str) -> bool:
     return known[value.lower()]
 
 
-def _number(name: str, value: str) -> float:
+def _seconds(name: str, value: str) -> float:
     try:
         return float(value)
     except ValueError:
-        raise DriverError(f"{name}={value}: must be a number") from None
+        raise DriverError(f"{name}={value}: must be seconds") from None
+
+
+def _whole(name: str, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise DriverError(f"{name}={value}: must be a whole number") from None
 
 
 _READERS: Mapping[str, Any] = {
@@ -129,8 +140,8 @@ _READERS: Mapping[str, Any] = {
     "migrate": _flag,
     "notify": _flag,
     "pooler": lambda name, value: None if value == "auto" else _flag(name, value),
-    "max_connections": lambda name, value: int(_number(name, value)),
-    "timeout": _number,
+    "max_connections": _whole,
+    "timeout": _seconds,
 }
 assert _READERS.keys() == {field.name for field in fields(Options)}
 

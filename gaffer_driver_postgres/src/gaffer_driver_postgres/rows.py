@@ -185,8 +185,9 @@ def record(job: Job, now: Callable[[], datetime]) -> dict[str, Any]:
 
 
 def records(jobs: Iterable[Job], now: Callable[[], datetime]) -> str:
-    """Return `record` of each, as one JSON text."""
-    return json.dumps([record(job, now) for job in jobs], ensure_ascii=False)
+    """Return `record` of each as one JSON text, by id: so that no two batches cross."""
+    ordered = sorted(jobs, key=lambda job: job.id.int)
+    return json.dumps([record(job, now) for job in ordered], ensure_ascii=False)
 
 
 def _iso(instant: datetime | None) -> str | None:

@@ -7,15 +7,24 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import tuple_row
 
 from gaffer.driver import DriverError
 from gaffer_driver_postgres.options import Options
 
-__all__ = ["Server", "connect_options", "look_at", "set_up"]
+__all__ = [
+    "Cursor",
+    "Server",
+    "connect_options",
+    "cursor_of",
+    "look_at",
+    "read_committed",
+    "set_up",
+]
 
 _log = logging.getLogger("gaffer.postgres.sessions")
 
@@ -23,6 +32,16 @@ _LOOK = """
 SELECT pg_backend_pid(), current_setting('server_version_num')::int,
     current_setting('server_encoding'), current_setting('default_transaction_isolation')
 """
+Cursor: TypeAlias = psycopg.Cursor[tuple[Any, ...]]
+
+
+def cursor_of(connection: psycopg.Connection[Any], *, binary: bool = True) -> Cursor:
+    """Return a plain cursor, whatever kind of rows and cursors *connection* is set to."""
+    cursor = psycopg.Cursor(connection, row_factory=tuple_row)
+    cursor.format = psycopg.pq.Format.BINARY if binary else psycopg.pq.Format.TEXT
+    return cursor
+
+
 # Those that this server knows; a pooler would hand them to strangers.
 _SETTINGS = """
 SELECT set_config(name, wanted.setting, false)
@@ -51,8 +70,8 @@ class Server:
 
 
 def connect_options(conninfo: str) -> dict[str, Any]:
-    """Return what our connections are opened with, unless *conninfo* says otherwise."""
-    given = conninfo_to_dict(conninfo)
+    """Return what our connections are opened with, unless *conninfo* or the environment says it."""
+    given = {*conninfo_to_dict(conninfo), *_of_environment()}
     wanted: Mapping[str, Any] = {
         "application_name": f"gaffer {socket.gethostname()}-{os.getpid()}"[:63],
         "connect_timeout": 5,
@@ -62,12 +81,27 @@ def connect_options(conninfo: str) -> dict[str, Any]:
         "tcp_user_timeout": 15000,
         "target_session_attrs": "read-write",
     }
-    return {name: value for name, value in wanted.items() if name not in given}
+    chosen = {name: value for name, value in wanted.items() if name not in given}
+    return {**chosen, "client_encoding": "utf8"}
+
+
+def _of_environment() -> set[str]:
+    """Return the options that libpq finds in its ``PG*`` variables."""
+    return {
+        option.keyword.decode()
+        for option in psycopg.pq.Conninfo.get_defaults()
+        if option.envvar and option.envvar.decode() in os.environ
+    }
+
+
+def read_committed(cursor: Cursor) -> None:
+    """Have the transaction that has just begun see what others commit, whatever the default."""
+    cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", prepare=False)
 
 
 def look_at(connection: psycopg.Connection, options: Options) -> Server:
     """Return what *connection* leads to; raise `DriverError` if it cannot be used."""
-    row = psycopg.Cursor(connection).execute(_LOOK).fetchone()
+    row = cursor_of(connection).execute(_LOOK).fetchone()
     assert row is not None
     process, version, encoding, isolation = row
     if version < 130000:
@@ -89,5 +123,5 @@ def set_up(connection: psycopg.Connection, options: Options) -> Server:
         return server
     connection.prepare_threshold = 0
     milliseconds = str(max(1, int(options.timeout * 1000)))
-    psycopg.Cursor(connection).execute(_SETTINGS, {"timeout": milliseconds})
+    cursor_of(connection).execute(_SETTINGS, {"timeout": milliseconds})
     return Server(server.version, pooled=False, read_committed=True)

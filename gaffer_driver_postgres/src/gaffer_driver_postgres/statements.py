@@ -52,6 +52,7 @@ class Statements:
     queue_paused: str = ""
     insert_one: str = ""
     insert_many: str = ""
+    insert_alike: str = ""
     settle: str = ""
     write: str = ""
     settle_and_write: str = ""
@@ -121,6 +122,14 @@ _TEXTS = {
             id, queue, kind, chain, payload, state, max_attempts, priority, timeout, backoff,
             shutdown_timeout, hops, created_at, scheduled_at
         )
+    """,
+    # Jobs that differ in little: what they share is sent, and read, once.
+    "insert_alike": f"""
+        INSERT INTO {{s}}.jobs ({_NEW})
+        SELECT w.id, q.id, %s, %s, w.payload, %s, %s::int, %s::int, %s::float8, %s, %s::float8,
+            %s::int, w.created_at, %s::timestamptz
+        FROM (SELECT (SELECT q.id FROM {{s}}.queues q WHERE q.name = %s FOR KEY SHARE) AS id) q,
+            unnest(%s::uuid[], %s::json[], %s::timestamptz[]) AS w (id, payload, created_at)
     """,
     "settle": f"SELECT {_SETTLE}".replace("{settle}", _ARRAYS),
     "write": "SELECT {s}.write_1(%s::json)",

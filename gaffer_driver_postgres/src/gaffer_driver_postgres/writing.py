@@ -18,7 +18,6 @@ from uuid import UUID
 import psycopg
 
 from gaffer.driver import Conflict, DriverUnavailable, Job, JobState, UnknownQueue, dump_errors
-from gaffer_driver_postgres.connections import Cursor
 from gaffer_driver_postgres.rows import (
     array,
     dumped_backoff,
@@ -28,6 +27,7 @@ from gaffer_driver_postgres.rows import (
     stored_state,
     text_array,
 )
+from gaffer_driver_postgres.sessions import Cursor
 from gaffer_driver_postgres.statements import Statements
 
 __all__ = ["Batch", "Remembered", "Writer", "explain"]
@@ -40,6 +40,10 @@ _MOST_REMEMBERED = 10_000
 _unchanged = attrgetter(
     "queue", "kind", "chain", "payload_json", "max_attempts", "priority", "timeout", "backoff",
     "shutdown_timeout", "hops", "created_at", "attempted_at",
+)  # fmt: skip
+_shared = attrgetter(
+    "queue", "kind", "chain", "max_attempts", "priority", "timeout", "backoff",
+    "shutdown_timeout", "hops", "scheduled_at",
 )  # fmt: skip
 _ended = attrgetter("completed_at", "failed_at", "cancelled_at")
 _ENDS = {
@@ -153,6 +157,8 @@ class Writer:
             if not _refused(error):
                 raise
             explain(self._sql, cursor, jobs)
+            if error.sqlstate == "23505":  # which this transaction's snapshot does not show
+                raise Conflict(job.id for job in jobs if job.revision == 0) from error
             raise DriverUnavailable("write: refused for a reason that has passed") from error
 
     def statement(self, batch: Batch) -> tuple[str, Sequence[Any]]:
@@ -170,10 +176,35 @@ class Writer:
         """Return the statement that inserts plain new *jobs*, and its parameters."""
         if len(jobs) == 1:
             return self._sql.insert_one, self._one(jobs[0])
+        first = _shared(jobs[0])
+        if all(_shared(job) == first for job in jobs):
+            return self._sql.insert_alike, self._alike(jobs)
+        return self._sql.insert_many, self._many(jobs)
+
+    def _alike(self, jobs: Sequence[Job]) -> Sequence[Any]:
+        first = jobs[0]
+        return [
+            first.kind,
+            first.chain,
+            stored_state(first, self._now),
+            first.max_attempts,
+            first.priority,
+            first.timeout,
+            dumped_backoff(first.backoff),
+            first.shutdown_timeout,
+            first.hops,
+            None if first.scheduled_at is None else first.scheduled_at.isoformat(),
+            first.queue,
+            array([job.id.hex for job in jobs]),
+            text_array([job.payload_json for job in jobs]),
+            instants([job.created_at for job in jobs]),
+        ]
+
+    def _many(self, jobs: Sequence[Job]) -> Sequence[Any]:
         now = self._now
-        return self._sql.insert_many, [
+        return [
             text_array({job.queue for job in jobs}),
-            array([job.id for job in jobs]),
+            array([job.id.hex for job in jobs]),
             text_array([job.queue for job in jobs]),
             text_array([job.kind for job in jobs]),
             text_array([job.chain for job in jobs]),
@@ -213,7 +244,7 @@ class Writer:
         ends = sorted(ends, key=lambda pair: pair[1].id.int)
         jobs = [job for _, job in ends]
         return [
-            array([job.id for job in jobs]),
+            array([job.id.hex for job in jobs]),
             array([job.revision for job in jobs]),
             array([stored_state(job, self._now) for job in jobs]),
             array([job.attempt for job in jobs]),
@@ -237,7 +268,7 @@ def _refused(error: psycopg.Error) -> bool:
 def explain(sql: Statements, cursor: Cursor, jobs: Sequence[Job]) -> None:
     """Raise what is wrong with writing *jobs*, as storage is now; or return."""
     twice = {id for id, number in Counter(job.id for job in jobs).items() if number > 1}
-    cursor.execute(sql.revisions, [array({job.id for job in jobs})])
+    cursor.execute(sql.revisions, [array({job.id.hex for job in jobs})])
     held: dict[UUID, int] = dict(cursor.fetchall())
     # An insert wants to find nothing, the others the revision before theirs.
     wrong = {job.id for job in jobs if held.get(job.id, -1) != job.revision - 1}

@@ -53,7 +53,8 @@ CREATE INDEX IF NOT EXISTS jobs_ended
     WHERE state IN ('completed', 'failed', 'cancelled');
 -- For chains only: the chains that a claim may look at, and the line of jobs in each chain.
 CREATE INDEX IF NOT EXISTS jobs_chain_candidates
-    ON {schema}.jobs (queue_id) WHERE state = 'available' AND chain IS NOT NULL;
+    ON {schema}.jobs (queue_id)
+    WHERE state IN ('available', 'scheduled') AND chain IS NOT NULL;
 CREATE INDEX IF NOT EXISTS jobs_chain_lines
     ON {schema}.jobs (queue_id, chain, priority DESC, created_at, id)
     WHERE state IN ('available', 'scheduled', 'chained') AND chain IS NOT NULL;

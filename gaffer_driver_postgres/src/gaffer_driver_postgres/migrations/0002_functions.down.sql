@@ -1,6 +1,7 @@
 DROP FUNCTION IF EXISTS {schema}.stats_1(text);
 DROP FUNCTION IF EXISTS {schema}.ready_1(text[]);
 DROP FUNCTION IF EXISTS {schema}.delete_queue_1(text, boolean);
+DROP FUNCTION IF EXISTS {schema}.some_jobs_1(integer, integer);
 DROP FUNCTION IF EXISTS {schema}.prune_incomplete_1(integer, text, timestamptz, integer);
 DROP FUNCTION IF EXISTS {schema}.prune_1(text, text[], timestamptz[], integer);
 DROP FUNCTION IF EXISTS {schema}.delete_1(uuid);

@@ -14,7 +14,8 @@ LANGUAGE sql VOLATILE AS 'SELECT clock_timestamp()';
 -- statement, since a snapshot taken before the lock is too old. Locks of several queues are taken
 -- in the order of their ids, and before any row's.
 CREATE OR REPLACE FUNCTION {schema}.lock_chains_1(p_ids uuid[]) RETURNS void
-LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_queue integer;
 BEGIN
@@ -30,7 +31,8 @@ END $$;
 -- alone. The caller holds the queue's lock.
 CREATE OR REPLACE FUNCTION {schema}.free_chain_1(p_queue integer, p_chain text) RETURNS void
 LANGUAGE plpgsql VOLATILE
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
 DECLARE
     v_head record;
 BEGIN
@@ -45,13 +47,15 @@ BEGIN
     ORDER BY j.priority DESC, j.created_at, j.id LIMIT 1;
     IF v_head.state = 'chained' THEN
         UPDATE {schema}.jobs j
-        SET state = CASE WHEN j.scheduled_at > {schema}.clock() THEN 'scheduled' ELSE 'available' END
+        SET state =
+            CASE WHEN j.scheduled_at > {schema}.clock() THEN 'scheduled' ELSE 'available' END
         WHERE j.id = v_head.id;
     END IF;
 END $$;
 
 CREATE OR REPLACE FUNCTION {schema}.free_chains_1(p_ids uuid[]) RETURNS void
-LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_line record;
 BEGIN
@@ -78,7 +82,8 @@ CREATE OR REPLACE FUNCTION {schema}.claim_1(
     result text, errors text
 )
 LANGUAGE plpgsql VOLATILE
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
@@ -87,7 +92,6 @@ DECLARE
     v_chained boolean;
     v_limit integer := p_limit;
     v_ids uuid[] := '{}';
-    v_waiting uuid[];
     v_job record;
     v_set_aside integer := 0;
 BEGIN
@@ -96,21 +100,11 @@ BEGIN
         RETURN;
     END IF;
 
-    -- Those whose time has come; of very many at once the longest due.
-    PERFORM 1 FROM {schema}.jobs j
-    WHERE j.queue_id = v_queue AND j.state = 'scheduled' AND j.scheduled_at <= p_now LIMIT 1;
-    IF FOUND THEN
-        WITH due AS MATERIALIZED (
-            SELECT j.id FROM {schema}.jobs j
-            WHERE j.queue_id = v_queue AND j.state = 'scheduled' AND j.scheduled_at <= p_now
-            ORDER BY j.scheduled_at LIMIT 2000 FOR NO KEY UPDATE SKIP LOCKED
-        )
-        UPDATE {schema}.jobs j SET state = 'available' FROM due WHERE j.id = due.id;
-    END IF;
-
+    -- The lock first, then rows: the other way round two of these could wait for each other.
     v_chained := EXISTS (
         SELECT FROM {schema}.jobs j
-        WHERE j.queue_id = v_queue AND j.state = 'available' AND j.chain IS NOT NULL
+        WHERE j.queue_id = v_queue AND j.state IN ('available', 'scheduled')
+            AND j.chain IS NOT NULL
     );
     IF p_most IS NOT NULL OR v_chained THEN
         PERFORM pg_advisory_xact_lock({lock}, v_queue);
@@ -123,43 +117,51 @@ BEGIN
         END IF;
     END IF;
 
+    -- Those whose time has come; of very many at once the longest due.
+    PERFORM 1 FROM {schema}.jobs j
+    WHERE j.queue_id = v_queue AND j.state = 'scheduled' AND j.scheduled_at <= p_now LIMIT 1;
+    IF FOUND THEN
+        v_ids := ARRAY(
+            SELECT j.id FROM {schema}.jobs j
+            WHERE j.queue_id = v_queue AND j.state = 'scheduled' AND j.scheduled_at <= p_now
+                AND (v_chained OR j.chain IS NULL)
+            ORDER BY j.scheduled_at LIMIT 2000 FOR NO KEY UPDATE SKIP LOCKED
+        );
+        UPDATE {schema}.jobs j SET state = 'available' WHERE j.id = ANY (v_ids);
+        v_ids := '{}';
+    END IF;
+
     IF NOT v_chained THEN
-        RETURN QUERY
-        WITH picked AS MATERIALIZED (
+        v_ids := ARRAY(
             SELECT j.id FROM {schema}.jobs j
             WHERE j.queue_id = v_queue AND j.state = 'available' AND j.chain IS NULL
                 AND (j.scheduled_at IS NULL OR j.scheduled_at <= p_now)
             ORDER BY j.priority DESC, j.created_at, j.id
             LIMIT v_limit FOR NO KEY UPDATE SKIP LOCKED
-        )
-        UPDATE {schema}.jobs j
-        SET state = 'executing', revision = j.revision + 1, attempted_at = p_now, node = p_node
-        FROM picked WHERE j.id = picked.id
-        RETURNING j.id, j.kind, j.chain, j.payload::text, j.revision, j.attempt, j.max_attempts,
-            j.priority, j.timeout, j.backoff, j.shutdown_timeout, j.hops,
-            j.created_at AT TIME ZONE 'UTC', j.scheduled_at AT TIME ZONE 'UTC',
-            j.result::text, j.errors::text;
-        RETURN;
+        );
+    ELSE
+        -- One by one, in order. Those that are not their chain's first, or whose chain has one
+        -- executing, are set aside until `free_chain_1` finds them.
+        FOR v_job IN
+            SELECT j.id, j.chain FROM {schema}.jobs j
+            WHERE j.queue_id = v_queue AND j.state = 'available'
+                AND (j.scheduled_at IS NULL OR j.scheduled_at <= p_now)
+            ORDER BY j.priority DESC, j.created_at, j.id
+            FOR NO KEY UPDATE SKIP LOCKED
+        LOOP
+            IF v_job.chain IS NOT NULL
+                AND NOT {schema}.chain_lets_1(v_queue, v_job.chain, v_job.id)
+            THEN
+                UPDATE {schema}.jobs j SET state = 'chained' WHERE j.id = v_job.id;
+                v_set_aside := v_set_aside + 1;
+                EXIT WHEN v_set_aside >= 20000;
+            ELSE
+                v_ids := v_ids || v_job.id;
+                EXIT WHEN cardinality(v_ids) >= v_limit;
+            END IF;
+        END LOOP;
     END IF;
-
-    -- With chains: one by one, in order. Those that are not their chain's first, or whose chain
-    -- has one executing, are set aside until `free_chain` finds them.
-    FOR v_job IN
-        SELECT j.id, j.chain FROM {schema}.jobs j
-        WHERE j.queue_id = v_queue AND j.state = 'available'
-            AND (j.scheduled_at IS NULL OR j.scheduled_at <= p_now)
-        ORDER BY j.priority DESC, j.created_at, j.id
-        FOR NO KEY UPDATE SKIP LOCKED
-    LOOP
-        IF v_job.chain IS NOT NULL AND NOT {schema}.chain_lets_1(v_queue, v_job.chain, v_job.id) THEN
-            UPDATE {schema}.jobs j SET state = 'chained' WHERE j.id = v_job.id;
-            v_set_aside := v_set_aside + 1;
-            EXIT WHEN v_set_aside >= 20000;
-        ELSE
-            v_ids := v_ids || v_job.id;
-            EXIT WHEN cardinality(v_ids) >= v_limit;
-        END IF;
-    END LOOP;
+    -- By an array: a join's plan, made when the queue was empty, would read the whole table.
     RETURN QUERY
     UPDATE {schema}.jobs j
     SET state = 'executing', revision = j.revision + 1, attempted_at = p_now, node = p_node
@@ -173,7 +175,8 @@ END $$;
 -- Whether a job is the first of its chain, and none of the chain executes.
 CREATE OR REPLACE FUNCTION {schema}.chain_lets_1(p_queue integer, p_chain text, p_id uuid)
 RETURNS boolean
-LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_first uuid;
 BEGIN
@@ -203,7 +206,8 @@ CREATE OR REPLACE FUNCTION {schema}.settle_1(
     p_chained boolean
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off AS $$
 DECLARE
     v_count integer;
@@ -212,7 +216,8 @@ BEGIN
         PERFORM {schema}.lock_chains_1(p_ids);
     END IF;
     UPDATE {schema}.jobs j
-    SET state = CASE WHEN w.state = 'available' AND j.chain IS NOT NULL THEN 'chained' ELSE w.state END,
+    SET state =
+            CASE WHEN w.state = 'available' AND j.chain IS NOT NULL THEN 'chained' ELSE w.state END,
         revision = w.revision,
         attempt = w.attempt,
         node = NULL,
@@ -239,7 +244,8 @@ END $$;
 -- NULL payload is left as it is.
 CREATE OR REPLACE FUNCTION {schema}.write_1(p_jobs json) RETURNS void
 LANGUAGE plpgsql VOLATILE
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off AS $$
 DECLARE
     v_ids uuid[];
@@ -311,7 +317,8 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION {schema}.delete_1(p_id uuid) RETURNS boolean
-LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_job record;
 BEGIN
@@ -335,12 +342,14 @@ CREATE OR REPLACE FUNCTION {schema}.prune_1(
     p_queue text, p_states text[], p_before timestamptz[], p_limit integer
 ) RETURNS SETOF uuid
 LANGUAGE plpgsql VOLATILE
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     v_queue integer;
     v_left integer := p_limit;
     v_count integer;
+    v_ids uuid[];
 BEGIN
     SELECT q.id INTO v_queue FROM {schema}.queues q WHERE q.name = p_queue;
     IF NOT FOUND THEN
@@ -348,8 +357,7 @@ BEGIN
     END IF;
     FOR i IN 1 .. cardinality(p_states) LOOP
         IF p_states[i] IN ('completed', 'failed', 'cancelled') THEN
-            RETURN QUERY
-            WITH old AS MATERIALIZED (
+            v_ids := ARRAY(
                 SELECT j.id FROM {schema}.jobs j
                 WHERE j.queue_id = v_queue AND j.state = p_states[i]
                     AND j.state IN ('completed', 'failed', 'cancelled')
@@ -358,10 +366,11 @@ BEGIN
                 ORDER BY j.queue_id, j.state,
                     coalesce(j.completed_at, j.failed_at, j.cancelled_at, j.created_at)
                 LIMIT v_left FOR UPDATE SKIP LOCKED
-            )
-            DELETE FROM {schema}.jobs j USING old WHERE j.id = old.id RETURNING j.id;
+            );
+            RETURN QUERY DELETE FROM {schema}.jobs j WHERE j.id = ANY (v_ids) RETURNING j.id;
         ELSE
-            RETURN QUERY SELECT {schema}.prune_incomplete_1(v_queue, p_states[i], p_before[i], v_left);
+            RETURN QUERY
+            SELECT {schema}.prune_incomplete_1(v_queue, p_states[i], p_before[i], v_left);
         END IF;
         GET DIAGNOSTICS v_count = ROW_COUNT;
         v_left := v_left - v_count;
@@ -373,7 +382,8 @@ END $$;
 CREATE OR REPLACE FUNCTION {schema}.prune_incomplete_1(
     p_queue integer, p_state text, p_before timestamptz, p_limit integer
 ) RETURNS SETOF uuid
-LANGUAGE plpgsql VOLATILE SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_chains text[];
     v_ids uuid[];
@@ -383,7 +393,8 @@ BEGIN
     WITH old AS MATERIALIZED (
         SELECT j.id FROM {schema}.jobs j
         WHERE j.queue_id = p_queue
-            AND CASE WHEN p_state = 'available' THEN j.state IN ('available', 'scheduled', 'chained')
+            AND CASE WHEN p_state = 'available'
+                THEN j.state IN ('available', 'scheduled', 'chained')
                 ELSE j.state = 'executing' END
             AND coalesce(CASE WHEN p_state = 'executing' THEN j.attempted_at END, j.created_at)
                 < coalesce(p_before, 'infinity')
@@ -399,14 +410,38 @@ BEGIN
     RETURN QUERY SELECT unnest(v_ids);
 END $$;
 
+-- Some jobs of a queue, in whatever state. Each state by its index; all in one snapshot, since a
+-- job may change from one state to another meanwhile.
+CREATE OR REPLACE FUNCTION {schema}.some_jobs_1(p_queue integer, p_limit integer)
+RETURNS TABLE (id uuid)
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT a.id FROM {schema}.jobs a WHERE a.queue_id = p_queue AND a.state = 'executing'
+    UNION ALL
+    SELECT a.id FROM {schema}.jobs a WHERE a.queue_id = p_queue AND a.state = 'available'
+    UNION ALL
+    SELECT a.id FROM {schema}.jobs a WHERE a.queue_id = p_queue AND a.state = 'scheduled'
+    UNION ALL
+    SELECT a.id FROM {schema}.jobs a
+    WHERE a.queue_id = p_queue AND a.state = 'chained' AND a.chain IS NOT NULL
+    UNION ALL
+    SELECT a.id FROM {schema}.jobs a
+    WHERE a.queue_id = p_queue AND a.state IN ('completed', 'failed', 'cancelled')
+    LIMIT p_limit;
+END $$;
+
 -- Deletes a queue, and its jobs if p_jobs.
 CREATE OR REPLACE FUNCTION {schema}.delete_queue_1(p_name text, p_jobs boolean) RETURNS void
 LANGUAGE plpgsql VOLATILE
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     v_queue integer;
-    v_state text;
-    v_found boolean;
+    v_ids uuid[];
 BEGIN
     -- Waits for the inserts under way; those that come later find no queue.
     SELECT q.id INTO v_queue FROM {schema}.queues q WHERE q.name = p_name FOR UPDATE;
@@ -414,25 +449,14 @@ BEGIN
         RAISE EXCEPTION 'no such queue' USING ERRCODE = 'GFQ01';
     END IF;
     PERFORM pg_advisory_xact_lock({lock}, v_queue);
-    FOREACH v_state IN ARRAY ARRAY[
-        'available', 'scheduled', 'chained', 'executing', 'completed', 'failed', 'cancelled'
-    ] LOOP
-        -- As literals, so that each finds its index.
-        IF p_jobs THEN
-            EXECUTE format(
-                'DELETE FROM {schema}.jobs j USING (SELECT o.id FROM {schema}.jobs o'
-                ' WHERE o.queue_id = $1 AND o.state = %L ORDER BY o.id FOR UPDATE) o'
-                ' WHERE j.id = o.id', v_state
-            ) USING v_queue;
-        ELSE
-            EXECUTE format(
-                'SELECT EXISTS (SELECT FROM {schema}.jobs j WHERE j.queue_id = $1 AND j.state = %L)',
-                v_state
-            ) INTO v_found USING v_queue;
-            IF v_found THEN
-                RAISE EXCEPTION 'the queue has jobs' USING ERRCODE = 'GFJ01';
-            END IF;
+    LOOP
+        v_ids := ARRAY(SELECT o.id FROM {schema}.some_jobs_1(v_queue, 10000) o ORDER BY o.id);
+        EXIT WHEN cardinality(v_ids) = 0;
+        IF NOT p_jobs THEN
+            RAISE EXCEPTION 'the queue has jobs' USING ERRCODE = 'GFJ01';
         END IF;
+        PERFORM 1 FROM {schema}.jobs j WHERE j.id = ANY (v_ids) ORDER BY j.id FOR UPDATE;
+        DELETE FROM {schema}.jobs j WHERE j.id = ANY (v_ids);
     END LOOP;
     DELETE FROM {schema}.queues q WHERE q.id = v_queue;
 END $$;
@@ -440,7 +464,8 @@ END $$;
 -- Which of these queues have jobs that a claim might take now.
 CREATE OR REPLACE FUNCTION {schema}.ready_1(p_queues text[]) RETURNS SETOF text
 LANGUAGE plpgsql VOLATILE
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off AS $$
 DECLARE
     v_now timestamptz := {schema}.clock();
@@ -460,7 +485,8 @@ END $$;
 CREATE OR REPLACE FUNCTION {schema}.stats_1(p_queue text)
 RETURNS TABLE (state text, number bigint, oldest timestamp, newest timestamp)
 LANGUAGE plpgsql VOLATILE
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
     v_queue integer;
