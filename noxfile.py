@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -98,6 +100,40 @@ def conformance(session: nox.Session, driver: str) -> None:
         *others,
         env={"GAFFER_EXAMPLES": numbers[-1]} if numbers else {},
     )
+
+
+@nox.session
+def older(session: nox.Session) -> None:
+    """The PostgreSQL driver on the oldest server whose binaries are at hand."""
+    found = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name)
+    )
+    if not found:
+        session.skip("no binaries of PostgreSQL at hand")
+    install(session)
+    tests = session.posargs or ["tests/test_conformance.py", "tests/postgres"]
+    with _server(session, found[0]) as dsn:
+        session.run("pytest", "--driver=postgres", f"--postgres-dsn={dsn}", *tests)
+
+
+@contextmanager
+def _server(session: nox.Session, binaries: Path) -> Iterator[str]:
+    """Give the DSN of a new server, which ends with the block."""
+    # It refuses to run as root; the Debian package made a user for it.
+    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    run = partial(session.run, *user, external=True, silent=True)
+    with tempfile.TemporaryDirectory(prefix="gaffer-older-") as place:
+        if user:
+            shutil.chown(place, "postgres")
+        data = f"{place}/data"
+        run(f"{binaries}/initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8")
+        settings = f"-h '' -k {place} -c max_connections=200"
+        control = [f"{binaries}/pg_ctl", "-D", data, "-w"]
+        run(*control, "-l", f"{data}/log", "-o", settings, "start")
+        try:
+            yield f"host={place} user=postgres dbname=postgres"
+        finally:
+            run(*control, "-m", "fast", "stop")
 
 
 @nox.session

@@ -55,7 +55,7 @@ class PostgresHarness(DriverHarness):
         driver = self.make()
         driver.start()
         driver.stop()
-        self._admin = psycopg.connect(self.conninfo, autocommit=True)
+        self._admin = psycopg.connect(self.conninfo, autocommit=True, prepare_threshold=None)
         self._execute(_CLOCK)
 
     def make(self) -> PostgresDriver:
