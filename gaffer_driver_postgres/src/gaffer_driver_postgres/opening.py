@@ -157,6 +157,7 @@ class Opening(Driver):
         """Leave the parent's connections alone; the child opens its own when it needs them."""
         self._process = os.getpid()  # first: of several threads that notice one does it
         self._connections.after_fork()
+        self._migrator = Migrator(self._connections.guard, self._options)
         self._pulse.after_fork()
         self._hub.after_fork()
         self._clock.after_fork()
