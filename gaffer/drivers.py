@@ -51,11 +51,15 @@ class Drivers:
             self._heartbeats[id(driver)] = self._pulse(driver)
         return self._heartbeats[id(driver)]
 
-    def stop(self) -> None:
-        """Leave all storages, and stop the drivers that were opened here."""
+    def stop(self, *, leave: bool) -> None:
+        """Stop the heartbeats, and the drivers that were opened here.
+
+        With *leave* the storages are told; not when one has kept a queue from ending in time, and
+        would not answer.
+        """
         for heartbeat in self._heartbeats.values():
             try:
-                heartbeat.stop()
+                heartbeat.stop(leave=leave)
             except Exception:
                 _log.exception("a node could not leave")
         for target, driver in self._opened.items():

@@ -93,10 +93,11 @@ class Heartbeat:
             _log.warning("no beat: %s", error)
         return True
 
-    def stop(self) -> None:
-        """Beat no more, and tell the storage that this node has left."""
+    def stop(self, *, leave: bool = True) -> None:
+        """Beat no more, and with *leave* tell the storage that this node has left."""
         self._service.stop()
-        self._service.join(1.0)
+        if not self._service.join(1.0) or not leave:
+            return  # the storage does not answer; the lease will run out
         try:
             self._driver.node_leave(self._node)
         except DriverUnavailable as error:

@@ -41,7 +41,7 @@ _LOOK = 5.0
 """Seconds between looks for jobs in queues whose driver says when there are any."""
 _SWEEP = 60.0
 """Seconds between looks for old jobs in queues in which nothing ends."""
-_SPARE = 4.0
+_SPARE = 2.5
 """Seconds of a bounded stop beyond `SETTLE_FOR`: for the storage to answer, threads to end."""
 
 
@@ -254,10 +254,11 @@ class Process:
         deadline = self._clock.monotonic() + longest + SETTLE_FOR + _SPARE
         for supervisor in supervisors:
             supervisor.stop(grace)
+        ended = True
         for supervisor in supervisors:
-            supervisor.join(max(0.0, deadline - self._clock.monotonic()))
+            ended &= supervisor.join(max(0.0, deadline - self._clock.monotonic()))
         self._watchdog.stop()
-        self._drivers.stop()
+        self._drivers.stop(leave=ended)
 
     def __enter__(self) -> Self:
         return self

@@ -105,7 +105,7 @@ class Connections:
         with self._lock:
             own, self._own = self._own, None
         if own is not None:
-            own.close(timeout=1.0)
+            own.close(timeout=0.5)
         self.guard.stop()
 
     def after_fork(self) -> None:
@@ -199,10 +199,11 @@ class Connections:
                 self._own.drain()
 
     def _once(self, work: Work[T], timeout: float) -> T:
-        pool = self._pool
+        pool, began = self._pool, monotonic()
         connection = pool.getconn(timeout=min(_FOR_A_CONNECTION, timeout))
+        left = max(timeout - (monotonic() - began), 0.01)
         try:
-            with self.guard.within(timeout, connection), self._ready(connection):
+            with self.guard.within(left, connection), self._ready(connection):
                 try:
                     return self._run(connection, work)
                 except psycopg.Error as error:

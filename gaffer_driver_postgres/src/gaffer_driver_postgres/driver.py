@@ -205,8 +205,12 @@ class PostgresDriver(Opening):
         self._clock.measured(instant, before, monotonic())
 
     def node_leave(self, node: str) -> None:
-        """Forget a node, and those that were silent for a day."""
-        self._call("leave", lambda c: c.execute(self._sql.node_leave, [node]), again=True)
+        """Forget a node, and those that were silent for a day.
+
+        A courtesy of a process that ends, and so not worth more than two seconds.
+        """
+        leave = self._sql.node_leave
+        self._call("leave", lambda c: c.execute(leave, [node]), again=True, timeout=2.0)
 
     def job_orphans(self, queue: str | None, lease: float) -> list[Job]:
         """Return the executing jobs whose node has not beaten for *lease* seconds."""

@@ -89,6 +89,12 @@ class Guard:
             return
         self._thread = thread
 
+    def cut_all(self) -> None:
+        """Cut off all calls under way: nobody waits for them any more."""
+        with self._lock:
+            for call in self._calls:
+                call.cut()
+
     def stop(self) -> None:
         """End the thread; calls that come later start another."""
         with self._lock:

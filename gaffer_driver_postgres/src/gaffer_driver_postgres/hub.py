@@ -40,6 +40,8 @@ _LIVENESS = 10.0
 """Seconds after which a silent connection is asked for a sign of life."""
 _TIMEOUT = 5.0
 _LONGEST_PAUSE = 5.0
+_FOR_THE_END = 0.5
+"""Seconds for what is still to be announced when the driver stops."""
 _REST = 30.0
 """Seconds without anything to do, after which the thread ends."""
 
@@ -150,7 +152,10 @@ class Hub:
             self._stopping, thread = True, self._thread
             self._ring()
         if thread is not None and thread is not threading.current_thread():
-            thread.join(_TIMEOUT + 1.0)
+            thread.join(_FOR_THE_END)
+            if thread.is_alive():  # in a call that nobody answers
+                self._connections.guard.cut_all()
+                thread.join(_FOR_THE_END)
         with self._lock:
             self._watches.clear()
             self._stopping = False

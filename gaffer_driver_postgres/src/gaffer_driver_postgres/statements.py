@@ -69,7 +69,6 @@ class Statements:
     ready: str = ""
 
 
-_SETTLE = "{s}.settle_1({settle})"
 _ARRAYS = (
     "%s::uuid[], %s::int[], %s::text[], %s::int[], %s::timestamptz[], %s::timestamptz[], "
     "%s::text[], %s::text[], %s::boolean"
@@ -131,9 +130,9 @@ _TEXTS = {
         FROM (SELECT (SELECT q.id FROM {{s}}.queues q WHERE q.name = %s FOR KEY SHARE) AS id) q,
             unnest(%s::uuid[], %s::json[], %s::timestamptz[]) AS w (id, payload, created_at)
     """,
-    "settle": f"SELECT {_SETTLE}".replace("{settle}", _ARRAYS),
+    "settle": f"SELECT {{s}}.settle_1({_ARRAYS})",
     "write": "SELECT {s}.write_1(%s::json)",
-    "settle_and_write": f"SELECT {_SETTLE}, {{s}}.write_1(%s::json)".replace("{settle}", _ARRAYS),
+    "settle_and_write": f"SELECT {{s}}.settle_and_write_1({_ARRAYS}, %s::json)",
     "revisions": "SELECT j.id, j.revision FROM {s}.jobs j WHERE j.id = ANY (%s::uuid[])",
     "known_queues": "SELECT q.name FROM {s}.queues q WHERE q.name = ANY (%s::text[])",
     "job_get": """

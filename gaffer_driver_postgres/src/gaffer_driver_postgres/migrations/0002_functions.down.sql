@@ -5,7 +5,12 @@ DROP FUNCTION IF EXISTS {schema}.some_jobs_1(integer, integer);
 DROP FUNCTION IF EXISTS {schema}.prune_incomplete_1(integer, text, timestamptz, integer);
 DROP FUNCTION IF EXISTS {schema}.prune_1(text, text[], timestamptz[], integer);
 DROP FUNCTION IF EXISTS {schema}.delete_1(uuid);
+DROP FUNCTION IF EXISTS {schema}.settle_and_write_1(
+    uuid[], integer[], text[], integer[], timestamptz[], timestamptz[], text[], text[], boolean,
+    json
+);
 DROP FUNCTION IF EXISTS {schema}.write_1(json);
+DROP FUNCTION IF EXISTS {schema}.lock_write_1(uuid[], json);
 DROP FUNCTION IF EXISTS {schema}.settle_1(
     uuid[], integer[], text[], integer[], timestamptz[], timestamptz[], text[], text[], boolean
 );

@@ -240,17 +240,14 @@ BEGIN
     END IF;
 END $$;
 
--- Writes any jobs whole: those at revision 0 are inserted, the others replaced. All or none. A
--- NULL payload is left as it is.
-CREATE OR REPLACE FUNCTION {schema}.write_1(p_jobs json) RETURNS void
+-- Takes what a write needs, in the one order that all keep: queues against their deletion, queues
+-- whose chains are concerned, and only then rows.
+CREATE OR REPLACE FUNCTION {schema}.lock_write_1(p_ids uuid[], p_jobs json) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
 SET enable_mergejoin = off AS $$
 DECLARE
-    v_ids uuid[];
-    v_replaced uuid[];
-    v_count integer;
     v_queue integer;
 BEGIN
     PERFORM 1 FROM {schema}.queues q
@@ -259,12 +256,28 @@ BEGIN
         WHERE w.revision = 0
     ) ORDER BY q.id FOR KEY SHARE;
     FOR v_queue IN
-        SELECT DISTINCT q.id
+        SELECT q.id
         FROM json_to_recordset(p_jobs) AS w (queue text, chain text)
-        JOIN {schema}.queues q ON q.name = w.queue WHERE w.chain IS NOT NULL ORDER BY 1
+        JOIN {schema}.queues q ON q.name = w.queue WHERE w.chain IS NOT NULL
+        UNION
+        SELECT j.queue_id FROM {schema}.jobs j WHERE j.id = ANY (p_ids) AND j.chain IS NOT NULL
+        ORDER BY 1
     LOOP
         PERFORM pg_advisory_xact_lock({lock}, v_queue);
     END LOOP;
+END $$;
+
+-- Writes any jobs whole: those at revision 0 are inserted, the others replaced. All or none. A
+-- NULL payload is left as it is.
+CREATE OR REPLACE FUNCTION {schema}.write_1(p_jobs json) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off AS $$
+DECLARE
+    v_count integer;
+BEGIN
+    PERFORM {schema}.lock_write_1('{}', p_jobs);
 
     WITH w AS MATERIALIZED (SELECT * FROM json_to_recordset(p_jobs) AS w (
             id uuid, queue text, kind text, chain text, payload text, state text, revision integer,
@@ -314,6 +327,29 @@ BEGIN
         SELECT w.id FROM json_to_recordset(p_jobs) AS w (id uuid, chain text)
         WHERE w.chain IS NOT NULL
     ));
+END $$;
+
+-- Both at once: ends of attempts, and what these are forwarded to.
+CREATE OR REPLACE FUNCTION {schema}.settle_and_write_1(
+    p_ids uuid[],
+    p_revisions integer[],
+    p_states text[],
+    p_attempts integer[],
+    p_scheduled timestamptz[],
+    p_ended timestamptz[],
+    p_results text[],
+    p_errors text[],
+    p_chained boolean,
+    p_jobs json
+) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM {schema}.lock_write_1(p_ids, p_jobs);
+    PERFORM {schema}.settle_1(
+        p_ids, p_revisions, p_states, p_attempts, p_scheduled, p_ended, p_results, p_errors,
+        p_chained
+    );
+    PERFORM {schema}.write_1(p_jobs);
 END $$;
 
 CREATE OR REPLACE FUNCTION {schema}.delete_1(p_id uuid) RETURNS boolean
