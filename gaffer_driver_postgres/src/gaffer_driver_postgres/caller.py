@@ -18,7 +18,7 @@ def unwrapped(connection: Any) -> psycopg.Connection[Any]:
     SQLAlchemy ``Connection`` or ``Session`` with the dialect ``postgresql+psycopg``.
     """
     found = connection
-    for step in (_of_django, _of_session, _of_sqlalchemy, _of_proxy):
+    for step in (_of_django, _of_session, _of_proxy, _of_sqlalchemy, _of_proxy):
         if isinstance(found, psycopg.Connection):
             break
         found = step(found)

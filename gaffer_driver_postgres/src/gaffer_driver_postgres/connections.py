@@ -89,7 +89,7 @@ class Connections:
         )
 
     def _connect_kwargs(self) -> dict[str, Any]:
-        return {**connect_options(self._conninfo), **self._extra, "autocommit": True}
+        return {**connect_options(self._conninfo, self.options), **self._extra, "autocommit": True}
 
     def _configure(self, connection: psycopg.Connection) -> None:
         with self.guard.within(self.options.timeout, connection):

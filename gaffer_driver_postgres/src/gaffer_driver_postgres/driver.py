@@ -136,11 +136,12 @@ class PostgresDriver(Opening):
             if idle and not connection.autocommit:
                 # Else the savepoint would be a transaction of its own, and be committed.
                 cursor.execute("SELECT 1")
-            self._writer.write_there(cursor, jobs)
-            if self._options.notify:
-                queues = text_array({job.queue for job in jobs})
-                notify = "SELECT pg_notify(%s, q) FROM unnest(%s::text[]) q"
-                cursor.execute(notify, [self._options.channel, queues])
+            with connection.transaction():
+                self._writer.write_there(cursor, jobs)
+                if self._options.notify:
+                    queues = text_array({job.queue for job in jobs})
+                    notify = "SELECT pg_notify(%s, q) FROM unnest(%s::text[]) q"
+                    cursor.execute(notify, [self._options.channel, queues])
         except psycopg.Error as error:
             if error.sqlstate in ("25P02", "25006"):  # failed before, or read only: for good
                 raise DriverError(f"the caller's transaction takes no job: {error}") from error

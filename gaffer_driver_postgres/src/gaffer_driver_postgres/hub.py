@@ -300,8 +300,8 @@ class Hub:
 
     def _look(self, watches: list[_Watch], now: float) -> None:
         """Wake those whose queue has something to claim, if it is time to look."""
-        # Those that are due soon come along: one statement for all.
-        slack = min(watch.interval for watch in watches) / 4
+        # Those that are due soon come along, and stay together from then on: one statement for all.
+        slack = min(watch.interval for watch in watches) / 2
         due = [watch for watch in watches if watch.due <= now + slack]
         if not any(watch.due <= now for watch in due):
             if now - self._heard_at > _LIVENESS and self._line.connection is not None:
@@ -311,9 +311,13 @@ class Hub:
         names = text_array({watch.queue for watch in due})
         found = self._ask("look for jobs", lambda cursor: self._ready(cursor, names))
         self._heard_at = monotonic()
+        new = [
+            watch for watch in due if not watch.due
+        ]  # something may have come before we listened
+        early = 0.9 + 0.1 * random()  # other processes look at other moments
         for watch in due:
-            watch.due = self._heard_at + watch.interval * (0.9 + 0.1 * random())
-        _wake(watch for watch in due if watch.queue in found)
+            watch.due = self._heard_at + watch.interval * early
+        _wake(watch for watch in due if watch.queue in found or watch in new)
 
     def _ready(self, cursor: Cursor, names: str) -> set[str]:
         cursor.execute(self._sql.ready, [names])

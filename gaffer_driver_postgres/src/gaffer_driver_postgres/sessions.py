@@ -69,12 +69,12 @@ class Server:
     """Whether transactions are READ COMMITTED unless told otherwise."""
 
 
-def connect_options(conninfo: str) -> dict[str, Any]:
+def connect_options(conninfo: str, options: Options) -> dict[str, Any]:
     """Return what our connections are opened with, unless *conninfo* or the environment says it."""
     given = {*conninfo_to_dict(conninfo), *_of_environment()}
     wanted: Mapping[str, Any] = {
         "application_name": f"gaffer {socket.gethostname()}-{os.getpid()}"[:63],
-        "connect_timeout": 5,
+        "connect_timeout": max(2, min(5, int(options.timeout))),  # less is not to be had
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
