@@ -18,7 +18,7 @@ __all__ = ["Writing", "insert_surely"]
 
 _log = logging.getLogger("gaffer.writing")
 
-_PAUSES = (0.05, 0.2, 0.5)
+_PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 1.0)
 """Seconds before each repetition of an insert that storage did not confirm."""
 
 
