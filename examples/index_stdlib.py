@@ -1,10 +1,13 @@
 """Index the standard library of the running interpreter, one job for each of its files.
 
     python examples/index_stdlib.py
+    python examples/index_stdlib.py --driver postgres+embedded:///tmp/jobs --processes 3
 
 Three queues: `index` counts what is in a file; what completes there is forwarded to `aggregate`,
 which adds up, and what fails for good to `dead_letter`, whose jobs are claimed by hand at the end.
 Some files of the standard library are broken on purpose: these failures are real.
+
+With `--processes` several work `index`, and one of them is killed on the way. Its jobs are rescued.
 
 Exit code 0 means that all numbers add up: every file was indexed or is a dead letter, once.
 """
@@ -17,14 +20,19 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from _stdlib_count import count, find, standard_library
-from _stdlib_report import Entry, Run, Tally, show, sums
-from rich.console import Console
+from _stdlib_crew import Crew, CrewError
+from _stdlib_member import Plan
+from _stdlib_report import processes, show
+from _stdlib_sums import Entry, Run, sums
+from _stdlib_tally import Tally, ended
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import gaffer
@@ -79,18 +87,24 @@ def _reason(error: Any) -> str:
     return str(error)
 
 
-def declare(g: gaffer.Gaffer, aggregate: Aggregate, workers: int) -> None:
-    """Declare the queues; the targets of `forward` come first.
+def open_gaffer(plan: Plan, hook: gaffer.Hook) -> gaffer.Gaffer:
+    """Return a `Gaffer`, the same in all processes; it misses a process after two seconds."""
+    return gaffer.Gaffer(plan.driver, hooks=[hook], beat_interval=0.5, lease=2.0)
+
+
+def declare(g: gaffer.Gaffer, plan: Plan, works: Mapping[str, gaffer.Worker]) -> None:
+    """Declare the queues, those in *works* with a worker; the targets of `forward` come first.
 
     Their jobs are counted at the end, so none is pruned before.
     """
     g.ensure_queue("dead_letter", prune={"max_age": {"*": None}})
-    g.ensure_queue("aggregate", worker=aggregate, prune={"max_age": {"*": None}})
+    g.ensure_queue("aggregate", worker=works.get("aggregate"), prune={"max_age": {"*": None}})
     g.ensure_queue(
         "index",
-        worker=index,
-        max_workers=workers,
-        max_attempts=2,
+        worker=works.get("index"),
+        max_workers=plan.workers,
+        global_max_workers=plan.most,
+        max_attempts=2 if plan.processes == 1 else 3,  # the loss of a process costs one, too
         backoff=0.05,
         timeout=120,
         forward={"completed": "aggregate", "failed": "dead_letter"},
@@ -98,52 +112,74 @@ def declare(g: gaffer.Gaffer, aggregate: Aggregate, workers: int) -> None:
     )
 
 
-def wait(g: gaffer.Gaffer, patience: float, look: Callable[[], None]) -> None:
-    """Wait until `index` and then `aggregate` have nothing left to do; *look* every moment."""
+def wait(g: gaffer.Gaffer, patience: float, look: Callable[[], bool]) -> None:
+    """Wait until `index` and then `aggregate` have nothing left to do.
+
+    Every moment *look* says whether to go on.
+    """
     deadline = time.monotonic() + patience
     for queue in ("index", "aggregate"):
         while True:
             try:
-                g.flush(queue, timeout=0.2)
+                g.flush(queue, timeout=0.05)
                 break
             except gaffer.FlushTimeout:
-                look()
-                if time.monotonic() > deadline:
+                if not look() or time.monotonic() > deadline:
                     return  # what is left shows in the sums
 
 
 class Bar(Progress):
-    """A progress bar that shows how many jobs of `index` have ended, by what *tally* heard."""
+    """A progress bar that shows how many jobs of `index` have ended, and what each process does."""
 
-    def __init__(self, tally: Tally, total: int, console: Console) -> None:
+    def __init__(self, total: int, plan: Plan, console: Console) -> None:
         columns = (TextColumn("indexing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self.tally = Tally()
+        self.crew = None if plan.processes == 1 else Crew(plan, total, self.tally, self.say)
         super().__init__(*columns, console=console, disable=not console.is_terminal)
-        self.tally = tally
         self._task = self.add_task("indexing", total=total)
 
-    def look(self) -> None:
-        """Show the present numbers."""
-        ended = self.tally["index", "completed"] + self.tally["index", "failed"]
-        self.update(self._task, completed=ended)
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Return what is shown."""
+        yield from super().get_renderables()
+        if self.crew is not None:
+            yield processes(self.crew.members)
+
+    def look(self, g: gaffer.Gaffer) -> bool:
+        """Show how `index` stands; return whether anybody is left to work it."""
+        stats = g.stats("index")
+        self.update(self._task, completed=ended(stats))
+        return self.crew is None or self.crew.look(g, stats)
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def run(g: gaffer.Gaffer, files: list[str], options: argparse.Namespace, bar: Bar) -> Run:
-    """Index *files* of the root; return what it came to."""
-    aggregate, root = Aggregate(), str(options.root.resolve())
-    declare(g, aggregate, options.workers)
+def run(
+    g: gaffer.Gaffer, plan: Plan, files: list[str], options: argparse.Namespace, bar: Bar
+) -> Run:
+    """Index *files* of the root, here or by the crew; return what it came to."""
+    crew, aggregate, root = bar.crew, Aggregate(), str(options.root.resolve())
+    declare(g, plan, {"aggregate": aggregate} | ({} if crew else {"index": index}))
+    if crew is not None:
+        crew.start()
     began = time.perf_counter()
     g.insert_many("index", [{"root": root, "file": file} for file in files])
-    wait(g, options.patience, bar.look)
+    wait(g, options.patience, lambda: bar.look(g))
     letters = read_dead_letters(g)
     seconds = time.perf_counter() - began
-    bar.look()
+    bar.look(g)
+    if crew is not None:
+        crew.end()
     return Run(
         files=files,
         stats={queue: g.stats(queue) for queue in QUEUES},
+        jobs=g.list("index"),
         events=bar.tally,
         entries=list(aggregate.entries.values()),
         letters=letters,
         seconds=seconds,
+        crew=crew,
     )
 
 
@@ -162,14 +198,21 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description="Index the standard library, a job for each file.")
     add = partial(parser.add_argument, metavar="")
+    workers = os.cpu_count() or 1
     add("--driver", default="memory", help="a driver's name or URL (default: memory)")
-    add("--workers", type=int, default=os.cpu_count() or 1, help="default: one for each processor")
+    add("--processes", type=_natural, default=1, help="of several one is killed (default: 1)")
+    add("--workers", type=_natural, default=workers, help="default: one for each processor")
+    add("--most", type=_natural, help="jobs at once over all processes")
     add("--limit", type=_natural, help="the most files to index (default: all)")
     add("--root", type=Path, default=standard_library(), help="index this folder instead")
     add("--patience", type=float, default=300.0, help="seconds to wait at most (default: 300)")
     parser.add_argument("--plain", action="store_true", help="no colours and no progress bar")
     parser.add_argument("--fresh", action="store_true", help="delete the jobs of an earlier run")
-    return parser.parse_args(argv)
+    parser.add_argument("--suspend", action="store_true", help="suspend another process, too")
+    options = parser.parse_args(argv)
+    if options.suspend and options.processes < 3:
+        parser.error("--suspend: one process is killed and one suspended, so --processes 3 or more")
+    return options
 
 
 def _natural(text: str) -> int:
@@ -177,6 +220,14 @@ def _natural(text: str) -> int:
     if number < 1:
         raise ValueError(text)
     return number
+
+
+def planned(options: argparse.Namespace) -> Plan:
+    """Return what the processes are told. Several get a limit that they could exceed together."""
+    most = options.most
+    if most is None and options.processes > 1:
+        most = options.processes * options.workers - 1
+    return Plan(options.driver, options.workers, most, options.processes, options.suspend)
 
 
 def report(found: Run, console: Console) -> int:
@@ -202,17 +253,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not files:
         console.print(f"there is no .py file in {options.root}", markup=False)
         return 2
-    tally = Tally()
+    plan = planned(options)
+    if plan.processes > 1 and plan.driver.partition("://")[0] == "memory":
+        text = "the driver memory shares no jobs between processes: give another --driver"
+        console.print(text, soft_wrap=True)
+        return 2
+    bar = Bar(len(files), plan, console)
     try:
-        with gaffer.Gaffer(options.driver, hooks=[tally]) as g:
+        with open_gaffer(plan, bar.tally) as g:
             if not is_clear(g, fresh=options.fresh):
                 console.print("there are jobs of an earlier run; --fresh deletes them")
                 return 2
-            with Bar(tally, len(files), console) as bar:
-                found = run(g, files, options, bar)
-    except gaffer.GafferError as error:
+            with bar, bar.crew or nullcontext():
+                found = run(g, plan, files, options, bar)
+    except (gaffer.GafferError, CrewError) as error:
         console.print(f"{type(error).__name__}: {error}", markup=False)
         return 1
+    except KeyboardInterrupt:
+        console.print("interrupted; what is left goes with --fresh")
+        return 130
     return report(found, console)  # the Gaffer has stopped, so every hook has been called
 
 

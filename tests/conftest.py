@@ -7,8 +7,10 @@ worker that has begun, or a call of the driver, each with a deadline.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from math import inf
+from pathlib import Path
 from threading import Condition, Thread
 from typing import Any, Protocol, TypeVar, Unpack
 
@@ -19,6 +21,7 @@ from gaffer.conf import QueueOptions
 from gaffer.driver import Driver
 from gaffer.testing.doubles import FaultyDriver
 from gaffer_driver_memory import MemoryDriver
+from gaffer_driver_postgres import EmbeddedServer
 from gaffer_driver_postgres.harness import VARIABLE
 
 
@@ -31,6 +34,20 @@ def pytest_configure(config: pytest.Config) -> None:
     """Tell the harness, and the processes that tests start."""
     if dsn := config.getoption("--postgres-dsn"):
         os.environ[VARIABLE] = dsn
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """Give the conninfo of a server: the one that is named, or an embedded one."""
+    if named := os.environ.get(VARIABLE):
+        yield named
+        return
+    with tempfile.TemporaryDirectory(prefix="gaffer-pg-", ignore_cleanup_errors=True) as place:
+        embedded = EmbeddedServer(Path(place) / "data")
+        try:
+            yield embedded.start()
+        finally:
+            embedded.stop()
 
 
 PATIENCE = 30.0

@@ -1,8 +1,14 @@
 """What the pages show is true: their programs run, their links lead somewhere, their paths exist.
 
 The ``python`` blocks of one page are one program: they run in order, in one namespace, in a fresh
-interpreter and an empty folder. A block of ``>>>`` lines is checked as a doctest. The comment
-``<!-- not run: why -->`` on the line before a block leaves it out; that is for pseudo-code only.
+interpreter and an empty folder. A block of ``>>>`` lines is checked as a doctest. A page whose
+program speaks of PostgreSQL has a database of its own, which libpq's ``PG*`` variables and
+``DATABASE_URL`` name; its ``sql`` blocks run there, in their turn.
+
+A comment on the line before a block says what else to do with it: ``<!-- file: shop/jobs.py -->``
+writes it to that file, from where the blocks behind it can import it or run it as a process.
+``<!-- not run: why -->`` leaves it out; that is for pseudo-code only, and for what a test cannot
+have. A block inside of a comment is run like any other; readers do not see it.
 
 Run as a program, this file runs the page that it is given.
 """
@@ -18,13 +24,17 @@ import subprocess
 import sys
 import textwrap
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
+from uuid import uuid4
 
+import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -37,9 +47,12 @@ TIMEOUT = 120.0
 
 FENCE = re.compile(r"^ *(?P<fence>`{3,}|~{3,}) *(?:\{code-block\} *)?(?P<language>[\w{}:.-]*)")
 NOT_RUN = re.compile(r"^\s*<!-- not run: \S.* -->\s*$")
+FILE = re.compile(r"^\s*<!-- file: (?P<path>[\w./-]+) -->\s*$")
 LINK = re.compile(r"!?\[[^\]]*\]\(<?(?P<target>[^)\s>]+)>?(?: \"[^\"]*\")?\)")
 HEADING = re.compile(r"^#{1,6} +(?P<title>.+?) *#* *$", re.MULTILINE)
 PYTHON = {"python", "py", "pycon"}
+SQL = {"sql"}
+POSTGRES = re.compile(r"postgres|DATABASE_URL", re.IGNORECASE)
 SHELL = {"sh", "shell", "bash", "console"}
 
 
@@ -51,6 +64,7 @@ class Block:
     line: int
     source: str
     run: bool
+    file: str = ""
 
 
 def blocks(text: str, before: int = 0) -> Iterator[Block]:
@@ -64,8 +78,10 @@ def blocks(text: str, before: int = 0) -> Iterator[Block]:
             rest = range(start, len(lines))
             end = next((n for n in rest if _closes(lines[n], opening["fence"])), len(lines))
             source = textwrap.dedent("\n".join(lines[start:end]) + "\n")
-            run = not (number and NOT_RUN.match(lines[number - 1]))
-            yield Block(opening["language"], before + start + 1, source, run)
+            above = lines[number - 1] if number else ""
+            file = named["path"] if (named := FILE.match(above)) else ""
+            run = not NOT_RUN.match(above)
+            yield Block(opening["language"], before + start + 1, source, run, file)
             if opening["language"].startswith("{"):
                 yield from blocks(source, before + start)
             start = end + 1
@@ -89,7 +105,12 @@ def prose(text: str) -> str:
 def programs(page: Path) -> list[Block]:
     """Return the blocks of a page that are to run."""
     found = blocks(page.read_text("utf-8"))
-    return [block for block in found if block.run and block.language in PYTHON]
+    return [b for b in found if b.run and (b.file or b.language in PYTHON | SQL)]
+
+
+def wants_postgres(page: Path) -> bool:
+    """Whether the program of a page speaks of PostgreSQL."""
+    return any(b.language in SQL or POSTGRES.search(b.source) for b in programs(page))
 
 
 def run_page(page: Path) -> None:
@@ -97,7 +118,14 @@ def run_page(page: Path) -> None:
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
     for block in programs(page):
-        if block.source.lstrip().startswith(">>>"):
+        if block.file:
+            file = Path(block.file)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(block.source, "utf-8")
+        elif block.language in SQL:
+            with psycopg.connect(autocommit=True) as connection:
+                connection.execute(block.source.encode())
+        elif block.source.lstrip().startswith(">>>"):
             _run_doctest(page, block, main.__dict__)
         else:
             code = "\n" * (block.line - 1) + block.source
@@ -172,13 +200,16 @@ def name_of(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
-def run_apart(page: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a page in a fresh interpreter, in *folder*, with no setting of gaffer's around it."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("GAFFER_", "PYTEST"))}
+def run_apart(
+    page: Path, folder: Path, settings: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a page in a fresh interpreter, in *folder*, with *settings* and none of others."""
+    others = ("GAFFER_", "PYTEST", "PG", "DATABASE_URL", "DJANGO_")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(others)}
     return subprocess.run(
         [sys.executable, "-W", "error", __file__, str(page)],
         cwd=folder,
-        env=environment,
+        env={**environment, **(settings or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -188,12 +219,46 @@ def run_apart(page: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def settings_for(conninfo: str) -> dict[str, str]:
+    """Return libpq's variables for *conninfo*, and a URL that says the same."""
+    given = {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
+    variables = {
+        option.keyword.decode(): option.envvar.decode()
+        for option in psycopg.pq.Conninfo.get_defaults()
+        if option.envvar
+    }
+    return {
+        **{variables[name]: value for name, value in given.items() if name in variables},
+        "DATABASE_URL": f"postgresql://?{urlencode(given, quote_via=quote)}",
+    }
+
+
+@pytest.fixture
+def database(server: str) -> Iterator[dict[str, str]]:
+    """Give settings that lead to a database of the test's own."""
+    name = f"gaffer_docs_{uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute(f'CREATE DATABASE "{name}"'.encode())
+        yield settings_for(psycopg.conninfo.make_conninfo(server, dbname=name))
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
 WITH_PROGRAMS = [page for page in PAGES if programs(page)]
+ON_POSTGRES = [page for page in WITH_PROGRAMS if wants_postgres(page)]
 
 
-@pytest.mark.parametrize("page", WITH_PROGRAMS, ids=name_of)
+@pytest.mark.parametrize("page", [p for p in WITH_PROGRAMS if p not in ON_POSTGRES], ids=name_of)
 def test_the_programs_of_a_page_run(page: Path, tmp_path: Path) -> None:
     done = run_apart(page, tmp_path)
+
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("page", ON_POSTGRES, ids=name_of)
+def test_the_programs_of_a_page_run_on_postgresql(
+    page: Path, tmp_path: Path, database: dict[str, str]
+) -> None:
+    done = run_apart(page, tmp_path, database)
 
     assert done.returncode == 0, done.stdout
 
@@ -215,6 +280,24 @@ def test_the_paths_in_the_commands_of_a_page_exist(page: Path) -> None:
 
 def test_the_readme_shows_a_program() -> None:
     assert ROOT / "README.md" in WITH_PROGRAMS
+
+
+def test_the_blocks_of_a_page_become_files_and_statements(
+    tmp_path: Path, database: dict[str, str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- file: shop/tables.py -->\n```python\nNAME = 'orders'\n```\n"
+        "```sql\nCREATE TABLE orders (id int); INSERT INTO orders VALUES (1)\n```\n"
+        "<!-- unseen\n```python\nimport os, psycopg\nfrom shop.tables import NAME\n\n"
+        "for conninfo in ('', os.environ['DATABASE_URL']):\n"
+        "    with psycopg.connect(conninfo) as c:\n"
+        "        print(c.execute(f'SELECT id + 1 FROM {NAME}').fetchall())\n```\n-->\n"
+    )
+
+    done = run_apart(page, tmp_path, database)
+
+    assert (done.stdout, done.returncode) == ("[(2,)]\n[(2,)]\n", 0)
 
 
 def test_a_program_that_is_wrong_is_noticed(tmp_path: Path) -> None:

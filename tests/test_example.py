@@ -54,6 +54,13 @@ def facts(done: subprocess.CompletedProcess[str], verdict: str) -> list[str]:
     return [words[1] for words in lines if words and words[0] == verdict]
 
 
+def totals(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """Return what was found, by the first word of its name."""
+    found = done.stdout.partition("Found")[2].partition("Slowest")[0]
+    rows = [line.split() for line in found.splitlines()]
+    return {row[0]: int(row[-1]) for row in rows if row and row[-1].isdigit()}
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """Give a folder with nine files, five of them broken."""
@@ -85,6 +92,7 @@ def test_broken_files_are_dead_letters_with_a_reason(tree: Path) -> None:
     rows = {words[0]: words[1:] for line in letters.splitlines() if (words := line.split())}
     assert {name: rows[name][0] for name in BROKEN} == dict.fromkeys(BROKEN, "2")
     assert all("Error:" in rows[name][1] for name in BROKEN)
+    total = sum(totals(done).values())
     assert facts(done, "ok") == [
         "files found = jobs inserted: 9 = 9",
         "jobs inserted = completed + failed: 9 = 9",
@@ -95,6 +103,7 @@ def test_broken_files_are_dead_letters_with_a_reason(tree: Path) -> None:
         "available or executing = none: 0 = 0",
         "files found = files seen exactly once: 9 = 9",
         "files found = files seen: 9 = 9",
+        f"total of all numbers in storage = aggregated: {total} = {total}",
         "index: storage = events: 4 completed, 5 failed, 0 cancelled = "
         "4 completed, 5 failed, 0 cancelled",
         "aggregate: storage = events: 4 completed, 0 failed, 0 cancelled = "
@@ -107,13 +116,11 @@ def test_broken_files_are_dead_letters_with_a_reason(tree: Path) -> None:
 def test_the_totals_are_those_of_the_files(tree: Path) -> None:
     done = run("--root", str(tree))
 
-    found = done.stdout.partition("Found")[2].partition("Slowest")[0]
-    totals = {words[0]: words[-1] for line in found.splitlines() if len(words := line.split()) > 1}
+    found = totals(done)
     size = sum(map(len, GOOD.values()))
-    expected = {"bytes": str(size), "classes": "1", "functions": "1", "lambdas": "1"}
-    assert expected | {"imports": "1", "comments": "2", "lines": "8"} == {
-        name: totals[name] for name in (*expected, "imports", "comments", "lines")
-    }
+    expected = {"bytes": size, "classes": 1, "functions": 1, "lambdas": 1, "imports": 1}
+    expected |= {"comments": 2, "lines": 8}
+    assert expected == {name: found[name] for name in expected}
 
 
 @pytest.mark.parametrize(
@@ -122,7 +129,8 @@ def test_the_totals_are_those_of_the_files(tree: Path) -> None:
         (
             "it.Aggregate.perform = lambda self, job: None",
             ["completed = aggregated", "aggregated = completed there",
-             "files found = files seen exactly once", "files found = files seen"],
+             "files found = files seen exactly once", "files found = files seen",
+             "total of all numbers in storage = aggregated"],
         ),
         (
             "honest = it.index\n"
@@ -154,7 +162,7 @@ def test_the_totals_are_those_of_the_files(tree: Path) -> None:
              "files found = files seen exactly once", "files found = files seen"],
         ),
         (
-            "it.Tally._add = lambda self, queue, kind: None",
+            "it.Tally.add = lambda self, queue, kind: None",
             ["files found = jobs inserted", "jobs inserted = completed + failed",
              "index: storage = events", "aggregate: storage = events",
              "dead_letter: storage = events"],
@@ -199,3 +207,13 @@ def test_a_driver_that_is_not_there_is_said_so(tree: Path) -> None:
 
     assert done.returncode == 1
     assert "no driver 'nonesuch'" in done.stdout
+
+
+@pytest.mark.parametrize("driver", ["memory", "memory://"])
+def test_several_processes_need_a_driver_that_they_can_share(tree: Path, driver: str) -> None:
+    done = run("--root", str(tree), "--driver", driver, "--processes", "2")
+
+    assert done.returncode == 2
+    assert done.stdout == (
+        "the driver memory shares no jobs between processes: give another --driver\n"
+    )

@@ -14,7 +14,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PLACES = ["tests/test_*.py", "gaffer/testing/suite/test_*.py", "gaffer_driver_*/tests/test_*.py"]
+PLACES = [
+    "tests/test_*.py",
+    "tests/postgres/test_*.py",
+    "gaffer/testing/suite/test_*.py",
+    "gaffer_driver_*/tests/test_*.py",
+]
 LAST = 220
 
 STATEMENTS = {
@@ -34,9 +39,11 @@ STATEMENTS = {
     "info and stats": "181-183",
     "orphaned queues": "184, 185",
     "drivers": "186-189, 193, 194",
+    "errors and constraints of PostgreSQL": "195, 196",
+    "migrations": "197-205",
     "supervision": "207-209",
 }
-"""The statements that must hold, by what they are about. Those of one driver are its own."""
+"""The statements that must hold, by what they are about."""
 
 
 def numbers(text: str) -> set[int]:

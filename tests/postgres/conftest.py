@@ -1,35 +1,21 @@
-"""What the tests of the PostgreSQL driver share: a server, and schemas that nobody else has."""
+"""What the tests of the PostgreSQL driver share: schemas and databases that nobody else has."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 
-from gaffer_driver_postgres import EmbeddedServer, PostgresDriver
-from gaffer_driver_postgres.harness import VARIABLE
+from gaffer_driver_postgres import PostgresDriver
+from tests.postgres.pooler import program
+
+# pgbouncer comes with the system, not with pip; .ci/run installs it where it can.
+collect_ignore = [] if program() else ["test_pooler.py"]
 
 MakeDriver = Callable[..., PostgresDriver]
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """Give the conninfo of a server: the one that is named, or an embedded one."""
-    if named := os.environ.get(VARIABLE):
-        yield named
-        return
-    with tempfile.TemporaryDirectory(prefix="gaffer-pg-", ignore_cleanup_errors=True) as place:
-        embedded = EmbeddedServer(Path(place) / "data")
-        try:
-            yield embedded.start()
-        finally:
-            embedded.stop()
 
 
 @pytest.fixture

@@ -311,9 +311,7 @@ class Hub:
         names = text_array({watch.queue for watch in due})
         found = self._ask("look for jobs", lambda cursor: self._ready(cursor, names))
         self._heard_at = monotonic()
-        new = [
-            watch for watch in due if not watch.due
-        ]  # something may have come before we listened
+        new = [watch for watch in due if not watch.due]  # which may have missed something
         early = 0.9 + 0.1 * random()  # other processes look at other moments
         for watch in due:
             watch.due = self._heard_at + watch.interval * early

@@ -27,6 +27,13 @@ __all__ = ["Migration", "Migrations", "MigrationsMissing", "Migrator", "known"]
 _PATIENCE = 600.0
 """Seconds for one transaction of migrations."""
 _WAIT_FOR_LOCKS = "2s"
+_PATIENT = f"""
+SELECT set_config(name, CASE name WHEN 'lock_timeout' THEN '{_WAIT_FOR_LOCKS}' ELSE '0' END, true)
+FROM pg_settings WHERE name IN (
+    'lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout',
+    'transaction_timeout'
+)
+"""
 _TRIES = 30
 
 _TABLE = """
@@ -201,12 +208,7 @@ class Migrator:
         cursor = cursor_of(connection, binary=False)
         with connection.transaction():
             read_committed(cursor)
-            cursor.execute(
-                "SELECT set_config('statement_timeout', '0', true),"
-                " set_config('lock_timeout', %s, true)",
-                [_WAIT_FOR_LOCKS],
-                prepare=False,
-            )
+            cursor.execute(_PATIENT, prepare=False)
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [self._key()], prepare=False)
             work(cursor)
 

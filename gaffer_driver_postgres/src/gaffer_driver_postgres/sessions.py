@@ -52,7 +52,8 @@ FROM pg_settings JOIN (VALUES
     ('idle_in_transaction_session_timeout', %(timeout)s),
     ('idle_session_timeout', '0'),
     ('transaction_timeout', '0'),
-    ('TimeZone', 'UTC')
+    ('TimeZone', 'UTC'),
+    ('array_nulls', 'on')
 ) AS wanted (name, setting) USING (name)
 """
 

@@ -1,0 +1,103 @@
+"""A process that works queues: it says what happens, and does what it is told.
+
+Its one argument is a JSON object of settings. It writes a JSON object a line: the events of its
+Gaffer, and the answers to the lines that it reads, each of which is a call of the Gaffer, or tells
+the jobs that hold to go on. It ends with its input.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+import psycopg
+
+import gaffer
+from gaffer_driver_postgres import PostgresDriver
+
+LONGEST = 60.0
+"""Seconds that a job holds if nobody tells it to go on."""
+
+settings: dict[str, Any] = {}
+go = threading.Event()
+writing = threading.Lock()
+
+
+class Own(threading.local):
+    """What each thread has for itself."""
+
+    connection: psycopg.Connection | None = None
+
+
+own = Own()
+
+
+def say(**facts: Any) -> None:
+    """Write a line."""
+    with writing:
+        sys.stdout.write(json.dumps({**facts, "at": time.monotonic()}, default=str) + "\n")
+        sys.stdout.flush()
+
+
+def tell(event: gaffer.Event) -> None:
+    """Say what has happened, as a hook."""
+    job = getattr(event, "job", None)
+    jobs = [job] if job is not None else getattr(event, "jobs", [])
+    say(event=".".join(event.path[1:]), jobs=[job.id for job in jobs])
+
+
+def effects() -> psycopg.Connection:
+    """Return a connection on which a job's thread writes what it does, whatever gaffer's do."""
+    if own.connection is None:
+        own.connection = psycopg.connect(settings["effects"], autocommit=True)
+    return own.connection
+
+
+def work(job: gaffer.Job) -> int:
+    """Take as many seconds as the payload says, or hold; return the process that did it."""
+    table = psycopg.sql.Identifier(settings["driver"]["schema"], "effects")
+    begin = psycopg.sql.SQL(
+        "INSERT INTO {} (job, chain, process) VALUES (%s, %s, %s) RETURNING place"
+    )
+    values = (job.id, job.chain, os.getpid())
+    row = effects().execute(begin.format(table), values).fetchone()
+    if job.payload == "hold" or (job.payload == "hold once" and job.attempt == 0):
+        go.wait(LONGEST)
+    elif isinstance(job.payload, int | float):
+        threading.Event().wait(job.payload)
+    end = psycopg.sql.SQL("UPDATE {} SET ended = clock_timestamp() WHERE place = %s")
+    effects().execute(end.format(table), row)
+    return os.getpid()
+
+
+def answer(g: gaffer.Gaffer, line: dict[str, Any]) -> None:
+    """Do what a line asks for."""
+    if line == {"go": True}:
+        go.set()
+        return
+    try:
+        say(answer=getattr(g, line["call"])(*line["with"], **line["options"]))
+    except gaffer.GafferError as error:
+        say(answer=type(error).__name__)
+
+
+def main() -> None:
+    """Work until the input ends."""
+    settings.update(json.loads(sys.argv[1]))
+    driver = PostgresDriver(settings["conninfo"], **settings["driver"])
+    with gaffer.Gaffer(driver, hooks=[tell], **settings["gaffer"]) as g:
+        for name, options in settings["queues"].items():
+            g.ensure_queue(name, worker=work, **options)
+        say(ready=os.getpid())
+        for line in sys.stdin:
+            answer(g, json.loads(line))
+        go.set()
+    driver.stop()
+
+
+if __name__ == "__main__":
+    main()
