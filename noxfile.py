@@ -102,18 +102,18 @@ def conformance(session: nox.Session, driver: str) -> None:
     )
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def older(session: nox.Session) -> None:
-    """The PostgreSQL driver on the oldest server whose binaries are at hand."""
+    """The PostgreSQL driver on the oldest server at hand; uses the environment that nox is in."""
     found = sorted(
         Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name)
     )
     if not found:
         session.skip("no binaries of PostgreSQL at hand")
-    install(session)
     tests = session.posargs or ["tests/test_conformance.py", "tests/postgres"]
     with _server(session, found[0]) as dsn:
-        session.run("pytest", "--driver=postgres", f"--postgres-dsn={dsn}", *tests)
+        command = [sys.executable, "-m", "pytest", "-q", "--driver=postgres"]
+        session.run(*command, f"--postgres-dsn={dsn}", *tests, external=True)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from gaffer.driver import Claim
 from gaffer_driver_postgres import EmbeddedServer, PostgresDriver
 
 WORKER = Path(__file__).with_name("_hammer_worker.py")
-BACKLOG, BATCH = 60, 60
+BACKLOG, BATCH = 40, 20
 """Jobs that wait at least, and that are inserted at once."""
 CHAINS = 4
 ROUND = 50

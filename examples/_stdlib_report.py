@@ -83,12 +83,12 @@ def processes(members: Iterable[Member]) -> Table:
 
 
 def _together(run: Run, crew: Crew) -> str:
-    """Return what came of working together."""
+    """Return what came of working together, in lines."""
     return (
         f"executing at once, as far as seen: at most {crew.most}, and {crew.plan.most} may\n"
         f"jobs rescued: {run.events['index', 'rescued']}; "
-        f"late results, dropped: {run.events['index', 'late']}; "
-        f"ended by the killed process, which it did not live to tell: {run.untold}; "
+        f"late results, dropped: {run.events['index', 'late']}\n"
+        f"ended by the killed process, which it did not live to tell: {run.untold}\n"
         f"files indexed again, and counted once: {run.repeated}"
     )
 

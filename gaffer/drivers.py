@@ -62,11 +62,12 @@ class Drivers:
                 heartbeat.stop(leave=leave)
             except Exception:
                 _log.exception("a node could not leave")
-        for target, driver in self._opened.items():
+        for driver in self._opened.values():
             try:
                 driver.stop()
             except Exception:
-                _log.exception("driver %r could not be stopped", target)
+                # Not as it was asked for: a URL may hold a password.
+                _log.exception("a %s could not be stopped", type(driver).__name__)
         self._heartbeats.clear()
         self._opened.clear()
         self._used.clear()

@@ -306,6 +306,20 @@ def test_a_rollback_takes_back_what_is_after_its_target_only(
     live(driver)
 
 
+def test_a_rollback_takes_back_the_newest_first(
+    driver: PostgresDriver, later: MakeDriver, admin: psycopg.Connection, schema: str
+) -> None:
+    """B201."""
+    up = "CREATE VIEW {schema}.seen AS SELECT * FROM {schema}.extra"
+    view = Migration(NEWEST + 2, "view", up, "DROP VIEW {schema}.seen")
+    newer = later(extra(), view)
+    newer.migrate()
+
+    newer.rollback(NEWEST)
+
+    assert tables(admin, schema) == ["jobs", "migrations", "nodes", "queues"]
+
+
 @pytest.mark.parametrize("target", [0, 1, NEWEST])
 def test_up_down_and_up_again_is_as_up_once(
     target: int, driver: PostgresDriver, admin: psycopg.Connection, schema: str

@@ -111,9 +111,12 @@ def test_a_database_that_is_serializable_by_default_serves_behind_a_pooler(
         driver = started(make_driver, through)
         retries: list[Exception] = []
         worth = driver._connections._worth_another
-        driver._connections._worth_another = (  # type: ignore[method-assign]
-            lambda error, again, tries: retries.append(error) or worth(error, again, tries)
-        )
+
+        def noted(error: Exception, again: bool, tries: int) -> bool:
+            retries.append(error)
+            return worth(error, again, tries)
+
+        driver._connections._worth_another = noted  # type: ignore[method-assign]
         with Gaffer(driver) as app:
             for number in range(4):
                 app.ensure_queue(f"q{number}", worker=lambda job: None, max_workers=5)

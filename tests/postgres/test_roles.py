@@ -123,6 +123,22 @@ def test_a_start_of_a_hasty_role_waits_for_another_that_migrates(
     live(hasty)
 
 
+@pytest.mark.parametrize("make_as", ["own pool"], indirect=True)
+def test_a_call_of_a_hasty_role_waits_for_others_as_long_as_the_driver_lets_it(
+    hasty: PostgresDriver, make_driver: MakeDriver, server: str
+) -> None:
+    """F26."""
+    hasty.start()
+    with Gaffer(driver=hasty, work=False) as gaffer_, psycopg.connect(server) as other:
+        job = gaffer_.ensure_queue("q", **quiet()).insert(1, connection=other)
+        writing = Calling(lambda: hasty.job_write([job]))
+        threading.Event().wait(1.8)
+        assert not writing.returned
+        other.rollback()
+
+        assert writing.result() == [job]
+
+
 def test_a_hasty_role_works_jobs_after_a_rest(
     hasty: PostgresDriver, admin: psycopg.Connection
 ) -> None:

@@ -158,7 +158,13 @@ class Migrator:
     def script(self) -> str:
         """Return SQL that applies all migrations to an empty database, for psql."""
         schema = self._fill["{schema}"]
-        parts = ["BEGIN;", f"CREATE SCHEMA IF NOT EXISTS {schema};", self._filled(_TABLE) + ";"]
+        # Looks first: IF NOT EXISTS wants the right to make one even if there is one.
+        make = (
+            "DO $$ BEGIN\n"
+            f"    IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = '{self._schema}') THEN\n"
+            f"        CREATE SCHEMA {schema};\n    END IF;\nEND $$;"
+        )
+        parts = ["BEGIN;", make, self._filled(_TABLE) + ";"]
         for migration in self._known.values():
             parts.append(f"-- {migration.version}: {migration.name}\n{self._filled(migration.up)}")
             parts.append(self._filled(_RECORD) + migration.row() + " ON CONFLICT DO NOTHING;")
