@@ -12,9 +12,10 @@ import sys
 from gaffer_driver_postgres import PostgresDriver, migrations
 
 def with_gate(known, gate):
-    up = f"SELECT pg_advisory_xact_lock({gate})"
-    last = migrations.Migration(max(known) + 1, "gate", up, "")
-    return lambda: {**known, last.version: last}
+    ups = ["CREATE TABLE {schema}.extra ()", f"SELECT pg_advisory_xact_lock({gate})"]
+    first = max(known) + 1
+    more = [migrations.Migration(number, "", up, "") for number, up in enumerate(ups, first)]
+    return lambda: {**known, **{one.version: one for one in more}}
 
 def migrate(schema, gate):
     known = migrations.known
@@ -51,7 +52,7 @@ class Migrating:
         )
 
     def tell(self, schema: str, gate: int | None = None) -> None:
-        """Have it migrate *schema*, in the end held up by the advisory lock *gate*."""
+        """Have it migrate *schema*; its last statement waits for the advisory lock *gate*."""
         assert self.process.stdin is not None
         self.process.stdin.write(schema if gate is None else f"{schema} {gate}")
         self.process.stdin.write("\n")

@@ -27,7 +27,7 @@ GATE = 4711
 @pytest.fixture
 def schemas(admin: psycopg.Connection) -> Iterator[list[str]]:
     """Give names of schemas that do not exist; what becomes of them is dropped."""
-    names = [f"gaffer_test_{uuid4().hex[:12]}" for _ in range(10)]
+    names = [f"gaffer_test_{uuid4().hex[:12]}" for _ in range(11)]
     yield names
     for name in names:
         admin.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE'.encode())
@@ -163,7 +163,7 @@ def test_processes_killed_at_any_moment_of_a_migration_leave_all_or_nothing(
         for number, process in enumerate(start_processes(stack, server, len(schemas))):
             schema, key = schemas[number], lock_of_migrations(schemas[number])
             process.tell(schema)
-            threading.Event().wait(0.03 * number)  # from before its first statement on
+            threading.Event().wait(0.025 * number)  # from before its first statement on
             process.kill()
             # Its server process goes on to the end of its statement.
             admin.execute("SELECT pg_advisory_lock(%s), pg_advisory_unlock(%s)", [key, key])
@@ -189,6 +189,9 @@ def test_a_process_killed_in_the_middle_of_a_migration_leaves_nothing(
 
             process.kill()
 
+        key = lock_of_migrations(schema)  # which its session holds until it notices
+        admin.execute("SELECT pg_advisory_lock(%s), pg_advisory_unlock(%s)", [key, key])
+        assert not exists(admin, schema)
         driver = make_driver()
         driver.start()
         assert driver.migrations().applied == driver.migrations().all
