@@ -220,7 +220,7 @@ class Conflict(DriverError):
     def __init__(self, ids: Iterable[UUID]) -> None:
         self.ids = frozenset(ids)
         super().__init__(
-            "storage holds another revision, or none, of "
+            "the id is taken, or storage holds another revision, or none, of "
             + ", ".join(sorted(map(str, self.ids)))
             + "; nothing was written"
         )

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -204,6 +205,42 @@ def test_a_claim_and_a_delete_of_a_due_job_of_a_chain_do_not_wait_for_each_other
         driver.stop()
 
     assert len(outcomes) == 2
+    assert deadlocks(impatient) == 0
+
+
+def test_a_forward_into_a_queue_that_is_deleted_waits_for_nobody_who_waits_for_it(
+    impatient: str, schema: str, g: Gaffer, drivers: list[PostgresDriver]
+) -> None:
+    """F21."""
+    g.insert_many("q", [None] * 2)
+    first, last = sorted(claim(drivers[0], 2), key=lambda job: job.id)
+    after = completed(drivers[0], last)
+    made = machine.template(g.get_queue("q"))
+    copy = machine.create(made, "null", id=UUID(int=1), now=drivers[0].now())
+    outcomes: list[Any] = []
+
+    def forward() -> None:
+        try:
+            outcomes.append(drivers[0].job_write([copy, after]))
+        except Conflict:
+            outcomes.append("too late")
+
+    with psycopg.connect(impatient) as other:
+        hold = psycopg.sql.SQL("SELECT FROM {} WHERE id = %s FOR UPDATE")
+        other.execute(hold.format(psycopg.sql.Identifier(schema, "jobs")), [first.id])
+        deleting = threading.Thread(target=lambda: drivers[1].queue_delete("q", jobs=True))
+        forwarding = threading.Thread(target=forward)
+        deleting.start()
+        until(lambda: _waiting(impatient) == 1)
+        forwarding.start()
+        until(lambda: _waiting(impatient) == 2)
+        other.rollback()
+    deleting.join(PATIENCE)
+    forwarding.join(PATIENCE)
+    for driver in drivers:
+        driver.stop()
+
+    assert outcomes == ["too late"]
     assert deadlocks(impatient) == 0
 
 

@@ -187,6 +187,26 @@ def test_the_late_result_of_a_job_that_waits_for_its_retry_is_refused_too(
     assert audit.ends() == []
 
 
+def test_nodes_that_are_deleted_under_load_leave_no_job_behind(
+    work: Work, audit: Audit, g: Gaffer, admin: psycopg.Connection, schema: str
+) -> None:
+    """F5."""
+    options = {"max_workers": 3, "backoff": 0.0}
+    queue = g.ensure_queue("q", max_attempts=1000, backoff=0.0)
+    for worker in [work(q=options) for _ in range(2)]:
+        worker.wait_ready()
+    queue.insert_many([0.02] * 200)
+    rows = psycopg.sql.Identifier(schema, "nodes")
+
+    deleted = 0
+    while not ended(queue, 200):
+        deleted += admin.execute(psycopg.sql.SQL("DELETE FROM {}").format(rows)).rowcount
+
+    assert deleted > 2
+    assert {job.state for job in queue.list()} == {JobState.COMPLETED}
+    assert {count for _, count in audit.ends()} == {1}
+
+
 def test_a_paused_queue_gives_nothing_to_any_process_until_it_is_resumed(
     work: Work, g: Gaffer
 ) -> None:

@@ -30,8 +30,8 @@ from .proxy import Proxy
 from .verbs import claim, completed
 
 TIMEOUT = 1.0
-BEAT = 5.0
-"""The driver's deadline for a beat, whatever its timeout."""
+OWN = 5.0
+"""The driver's deadline for beats and looks, which nobody waits for, whatever its timeout."""
 SPARE = 1.0
 
 
@@ -121,14 +121,26 @@ def test_every_call_into_silence_ends_at_its_deadline(
     assert max(seconds.values()) <= TIMEOUT + SPARE
 
 
-def test_a_beat_into_silence_ends_at_its_deadline(proxy: Proxy, remote: PostgresDriver) -> None:
-    """F15."""
+def test_beats_and_looks_into_silence_end_at_their_deadline(
+    proxy: Proxy, remote: PostgresDriver, near: Gaffer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """F15, F16."""
+    queue = near.ensure_queue("q")
+    woken = threading.Event()
+    end = remote.subscribe("q", 0.1, woken.set)
+    assert end is not None
+    hears(queue, woken)
     remote.node_beat("here")
 
     proxy.silence()
+    with took(0.0, OWN + SPARE):
+        with pytest.raises(DriverUnavailable):
+            remote.node_beat("here")
+        until(lambda: "waking pauses" in caplog.text)
+    proxy.heal()
 
-    with took(0.0, BEAT + SPARE), pytest.raises(DriverUnavailable):
-        remote.node_beat("here")
+    hears(queue, woken)
+    end()
 
 
 def test_work_goes_on_as_soon_as_the_silence_ends(

@@ -131,9 +131,11 @@ class PostgresDriver(Opening):
 
     def _write_there(self, jobs: Sequence[Job], connection: psycopg.Connection[Any]) -> None:
         cursor = cursor_of(connection)
+        status = connection.info.transaction_status
+        if status is TransactionStatus.INERROR:
+            raise DriverError("the caller's transaction has failed: roll it back first")
         try:
-            idle = connection.info.transaction_status is TransactionStatus.IDLE
-            if idle and not connection.autocommit:
+            if status is TransactionStatus.IDLE and not connection.autocommit:
                 # Else the savepoint would be a transaction of its own, and be committed.
                 cursor.execute("SELECT 1")
             with connection.transaction():
@@ -143,7 +145,7 @@ class PostgresDriver(Opening):
                     notify = "SELECT pg_notify(%s, q) FROM unnest(%s::text[]) q"
                     cursor.execute(notify, [self._options.channel, queues])
         except psycopg.Error as error:
-            if error.sqlstate in ("25P02", "25006"):  # failed before, or read only: for good
+            if error.sqlstate == "25006":  # read only, and for good
                 raise DriverError(f"the caller's transaction takes no job: {error}") from error
             raise translated(error, "write in the caller's transaction") from error
         except UnicodeEncodeError as error:
