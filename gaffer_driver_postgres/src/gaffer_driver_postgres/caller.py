@@ -10,6 +10,11 @@ from gaffer.driver import DriverError
 
 __all__ = ["unwrapped"]
 
+_WANTED = (
+    "give a psycopg 3 connection, django.db.connection, or a SQLAlchemy Connection or Session on "
+    "postgresql+psycopg"
+)
+
 
 def unwrapped(connection: Any) -> psycopg.Connection[Any]:
     """Return the psycopg connection in *connection*, or raise `DriverError`.
@@ -17,16 +22,19 @@ def unwrapped(connection: Any) -> psycopg.Connection[Any]:
     That may be a psycopg connection itself, a Django connection (``django.db.connection``), or a
     SQLAlchemy ``Connection`` or ``Session`` with the dialect ``postgresql+psycopg``.
     """
+    if isinstance(connection, psycopg.AsyncConnection) or ".asyncio" in type(connection).__module__:
+        raise DriverError(f"connection={_kind(connection)}: {_WANTED}; this one is asynchronous")
     found = connection
-    for step in (_of_django, _of_session, _of_proxy, _of_sqlalchemy, _of_proxy):
-        if isinstance(found, psycopg.Connection):
-            break
-        found = step(found)
+    try:
+        for step in (_of_django, _of_session, _of_proxy, _of_sqlalchemy, _of_proxy):
+            if isinstance(found, psycopg.Connection):
+                break
+            found = step(found)
+    except Exception as error:  # of the library in between: closed, unbound, not begun
+        raise DriverError(f"connection={_kind(connection)}: {error}") from error
     if not isinstance(found, psycopg.Connection):
-        raise DriverError(
-            f"connection={_kind(connection)}: give a psycopg 3 connection, django.db.connection, "
-            "or a SQLAlchemy Connection or Session on postgresql+psycopg" + _hint(found)
-        )
+        hint = "; this one is of psycopg2" if type(found).__module__.startswith("psycopg2") else ""
+        raise DriverError(f"connection={_kind(connection)}: {_WANTED}{hint}")
     if found.closed:
         raise DriverError("the connection is closed")
     return found
@@ -53,15 +61,6 @@ def _of_sqlalchemy(value: Any) -> Any:
 
 def _of_proxy(value: Any) -> Any:
     return getattr(value, "driver_connection", value)
-
-
-def _hint(found: Any) -> str:
-    module = type(found).__module__.partition(".")[0]
-    if module == "psycopg2":
-        return "; this one is of psycopg2"
-    if isinstance(found, psycopg.AsyncConnection):
-        return "; this one is asynchronous"
-    return ""
 
 
 def _kind(value: Any) -> str:
