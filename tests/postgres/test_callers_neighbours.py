@@ -284,21 +284,25 @@ def test_a_deadlock_of_callers_is_worth_another_try(queue: Queue, server: str) -
 
 
 def test_a_deadlock_of_the_drivers_own_is_tried_again(
-    queue: Queue, driver: PostgresDriver, admin: psycopg.Connection, schema: str
+    queue: Queue,
+    driver: PostgresDriver,
+    connection: psycopg.Connection,
+    admin: psycopg.Connection,
+    schema: str,
 ) -> None:
     """B195: a real one."""
     queue.insert_many([1, 2])
     claimed = sorted(claim(driver, 2), key=lambda job: job.id)
     ended = [completed(driver, job) for job in claimed]
-    look = f'SELECT FROM "{schema}".jobs WHERE id = %s FOR UPDATE'.encode()
-    with admin.transaction():
-        admin.execute("SELECT set_config('deadlock_timeout', '1h', true)")  # the victim is theirs
-        admin.execute(look, [claimed[1].id])
-        writing = Calling(lambda: driver.job_write(ended))
-        waits = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
-        until(lambda: admin.execute(waits, [f"%{schema}%settle%"]).rowcount)
+    lock = f'SELECT FROM "{schema}".jobs WHERE id = %s FOR UPDATE'.encode()
+    connection.execute("SELECT set_config('deadlock_timeout', '1h', true)")  # the victim is theirs
+    connection.execute(lock, [claimed[1].id])
+    writing = Calling(lambda: driver.job_write(ended))
+    waits = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
+    until(lambda: admin.execute(waits, [f"%{schema}%settle%"]).rowcount)
 
-        admin.execute(look, [claimed[0].id])
+    connection.execute(lock, [claimed[0].id])
+    connection.commit()
 
     assert writing.result() == ended
     assert [queue.get(job.id).state for job in claimed] == [JobState.COMPLETED] * 2

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier, Placeholder
 
+from gaffer.driver import DriverError
 from gaffer_driver_postgres import PostgresDriver
 from tests.postgres.catalog import exists, structure
 from tests.postgres.conftest import MakeDriver
@@ -131,3 +132,17 @@ def test_the_printed_sql_is_one_transaction(
 
     admin.execute("ROLLBACK")
     assert not exists(admin, schema)
+
+
+@pytest.mark.parametrize("table", ["queues", "jobs", "nodes", "migrations"])
+def test_tables_of_somebody_else_are_not_taken_for_gaffers(
+    admin: psycopg.Connection, schema: str, make_driver: MakeDriver, table: str
+) -> None:
+    admin.execute(f'CREATE SCHEMA "{schema}"'.encode())
+    admin.execute(f'CREATE TABLE "{schema}".{table} (id integer PRIMARY KEY)'.encode())
+
+    with pytest.raises(DriverError, match=f"has '{table}' of somebody else"):
+        make_driver().start()
+
+    tables = "SELECT tablename FROM pg_tables WHERE schemaname = %s"
+    assert admin.execute(tables, [schema]).fetchall() == [(table,)]

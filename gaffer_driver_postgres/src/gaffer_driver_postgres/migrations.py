@@ -180,7 +180,10 @@ class Migrator:
         cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [self._filled("{schema}.migrations")])
         if cursor.fetchone() != (True,):
             return {}
-        cursor.execute(self._filled(_APPLIED))
+        try:
+            cursor.execute(self._filled(_APPLIED))
+        except psycopg.errors.UndefinedColumn:
+            raise self._not_ours(["migrations"]) from None
         return {version: (checksum, fits) for version, checksum, fits in cursor.fetchall()}
 
     def _lacking(self, applied: Mapping[int, tuple[str, int]]) -> list[Migration]:
@@ -226,10 +229,28 @@ class Migrator:
         cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [self._schema])
         if cursor.fetchone() is None:
             self._run(cursor, "CREATE SCHEMA {schema}")
+        self._check_room(cursor)
         self._run(cursor, _TABLE)
         for migration in self._lacking(self._applied(cursor)):
             self._run(cursor, migration.up)
             self._run(cursor, _RECORD + migration.row())
+
+    def _check_room(self, cursor: Cursor) -> None:
+        """Raise `DriverError` if somebody else has tables of our names in the schema."""
+        cursor.execute(
+            "SELECT relname::text FROM pg_class WHERE relnamespace = %s::regnamespace"
+            " AND relname IN ('queues', 'jobs', 'nodes', 'migrations')",
+            [quoted(self._schema)],
+        )
+        found = [name for (name,) in cursor.fetchall()]
+        if found and "migrations" not in found:
+            raise self._not_ours(found)
+
+    def _not_ours(self, tables: list[str]) -> DriverError:
+        names = " and ".join(map(repr, sorted(tables)))
+        return DriverError(
+            f"schema {self._schema!r} has {names} of somebody else; give gaffer a schema of its own"
+        )
 
     def _run(self, cursor: Cursor, script: str) -> None:
         # Several statements at once: not to be prepared.
