@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -14,6 +15,7 @@ __all__ = ["DEFAULT", "GROUP", "default_target", "driver_class", "open_driver"]
 GROUP = "gaffer.drivers"
 DEFAULT = "memory"
 VARIABLE = "GAFFER_DRIVER"
+_NAME = re.compile(r"[\w.+-]*")
 
 
 def default_target() -> str:
@@ -24,9 +26,14 @@ def default_target() -> str:
 def open_driver(target: str) -> Driver:
     """Return a new driver, not yet started, for a name (``"memory"``) or a URL.
 
-    A URL's scheme, up to a ``+``, is the driver's name.
+    A URL's scheme, up to a ``+``, is the driver's name. Raise `InvalidDriver` for what is neither.
     """
     scheme, separator, _ = target.partition("://")
+    if not _NAME.fullmatch(scheme):
+        raise InvalidDriver(
+            "driver: neither a name such as 'memory' nor a URL such as 'postgresql://host/database'"
+            " (not shown: it may hold a password)"
+        )
     made = driver_class(scheme.partition("+")[0])
     return made.from_url(target) if separator else made()
 
