@@ -79,7 +79,8 @@ def shoot(thread: threading.Thread, error: type[BaseException]) -> None:
 
 def threads(prefix: str = "gaffer:") -> list[threading.Thread]:
     """Return the live threads whose name begins with *prefix*."""
-    return [t for t in threading.enumerate() if t.name.startswith(prefix) and t.ident is not None]
+    # Not those that are just being started: who starts them would wait for ever.
+    return [t for t in threading.enumerate() if t.name.startswith(prefix) and t.is_alive()]
 
 
 def states(driver: Driver, queue: str) -> Counter[str]:

@@ -129,6 +129,15 @@ def test_an_engine_is_refused(queue: Queue, server: str) -> None:
         queue.insert(1, connection=engine)
 
 
+def test_what_sqlalchemy_cannot_use_is_refused_with_its_reason(queue: Queue, server: str) -> None:
+    with engine_on(server) as engine:
+        closed = engine.connect()
+        closed.close()
+        for value, reason in [(closed, "closed"), (Session(), "not bound")]:
+            with pytest.raises(DriverError, match=f"connection=<sqlalchemy.*{reason}"):
+                queue.insert(1, connection=value)
+
+
 def test_a_database_without_the_schema_is_refused_and_its_transaction_goes_on(
     queue: Queue, database: str
 ) -> None:

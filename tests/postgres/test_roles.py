@@ -107,7 +107,6 @@ def test_a_hasty_role_does_everything(hasty: PostgresDriver) -> None:
     live(hasty)
 
 
-@pytest.mark.parametrize("make_as", ["own pool"], indirect=True)
 def test_a_start_of_a_hasty_role_waits_for_another_that_migrates(
     hasty: PostgresDriver, server: str, schema: str
 ) -> None:
@@ -240,6 +239,14 @@ def test_what_a_role_takes_for_its_encoding_does_not_matter(
         driver.start()
         live(driver)
         driver.stop()
+
+
+@pytest.mark.parametrize("make_as", ["own pool"], indirect=True)
+def test_a_role_that_takes_no_nulls_in_arrays_does_everything(make_as: Make) -> None:
+    driver = make_as({"array_nulls": "off"})
+    driver.start()
+
+    live(driver)
 
 
 def test_the_clocks_of_all_time_zones_are_one(odd: PostgresDriver, plain: PostgresDriver) -> None:
