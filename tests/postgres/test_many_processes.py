@@ -85,7 +85,8 @@ def test_no_more_jobs_execute_than_the_global_limit_allows_whatever_the_processe
     while not ended(queue, len(jobs)):
         seen.append(audit.executing())
 
-    assert (max(seen), audit.most_executing()) == (5, 5)
+    assert max(seen) <= 5
+    assert audit.most_executing() == 5
     assert {job.state for job in queue.list()} == {JobState.COMPLETED}
     assert {count for _, count in audit.ends()} == {1}
     assert all(worker.jobs("job.complete") for worker in workers)
@@ -229,7 +230,18 @@ def test_a_paused_queue_gives_nothing_to_any_process_until_it_is_resumed(
     until(lambda: ended(queue, len(jobs)))
 
 
-def test_a_job_inserted_by_one_process_starts_in_another_at_once(work: Work, g: Gaffer) -> None:
+def nobody_looks(admin: psycopg.Connection, schema: str) -> bool:
+    """Return whether nobody has tried to claim for a while."""
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE %s"
+        " AND state_change > clock_timestamp() - interval '0.3 s'"
+    )
+    return admin.execute(query, [f"%{schema}%claim%"]).fetchone() == (0,)
+
+
+def test_a_job_inserted_by_one_process_starts_in_another_at_once(
+    work: Work, g: Gaffer, admin: psycopg.Connection, schema: str
+) -> None:
     """F16, C14."""
     g.ensure_queue("q")
     there = work(q={"poll_interval": 30.0})
@@ -238,12 +250,14 @@ def test_a_job_inserted_by_one_process_starts_in_another_at_once(work: Work, g: 
     here.wait_ready()
     waits = []
 
-    for number in range(5):
+    for number in range(3):
+        # After its last job it looks for others, which would be no proof.
+        until(lambda: nobody_looks(admin, schema))
         inserted_at = time.monotonic()
         here.call("insert", "q", 0.0)
         waits.append(there.wait("event", "job.claim", number + 1)[-1]["at"] - inserted_at)
 
-    assert sorted(waits)[2] < 0.5
+    assert sorted(waits)[1] < 0.5
     assert here.jobs("job.complete") == []
 
 

@@ -185,7 +185,7 @@ def test_notifications_are_heard_again_after_a_silence(
 
 
 def hears(queue: Queue, woken: threading.Event) -> None:
-    """Wait until an insert by another process wakes at once; that has to be within 6 seconds."""
+    """Wait until inserts by another process wake at once; that has to be within 6 seconds."""
 
     def quick() -> bool:
         woken.clear()
@@ -193,7 +193,7 @@ def hears(queue: Queue, woken: threading.Event) -> None:
         return woken.wait(0.2)
 
     with took(0.0, 6.0):
-        until(quick)
+        until(lambda: all(quick() for _ in range(4)))  # one may be woken by something else
 
 
 def test_a_process_stops_in_its_time_in_silence(proxy: Proxy, far: Gaffer, near: Gaffer) -> None:

@@ -26,7 +26,7 @@ def unwrapped(connection: Any) -> psycopg.Connection[Any]:
         raise DriverError(f"connection={_kind(connection)}: {_WANTED}; this one is asynchronous")
     found = connection
     try:
-        for step in (_of_django, _of_session, _of_proxy, _of_sqlalchemy, _of_proxy):
+        for step in (_of_django, _of_proxy, _of_session, _of_sqlalchemy, _of_proxy):
             if isinstance(found, psycopg.Connection):
                 break
             found = step(found)
