@@ -2,8 +2,8 @@
 
 Every interval it asks, in one statement for all its queues, which have jobs that a claim might
 take. In between it listens for what other processes announce, and announces what is inserted here:
-as a hint, after the commit, and not more often than every 50 ms for each queue, since
-notifications go through one lock of the server.
+as a hint, after the commit, and not more often than every 5 ms for each queue, or every 50 ms while
+it is busy, since notifications go through one lock of the server.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import select
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from random import random
 from typing import TypeVar
@@ -34,8 +34,9 @@ _log = logging.getLogger("gaffer.postgres.hub")
 
 T = TypeVar("T")
 
-_APART = 0.05
-"""Seconds between two announcements of one queue."""
+_NEAREST, _FARTHEST = 0.005, 0.05
+"""Seconds between two announcements of one queue: as a rule, and while inserts come faster."""
+_MOST_NEWS = 1000
 _LIVENESS = 10.0
 """Seconds after which a silent connection is asked for a sign of life."""
 _TIMEOUT = 5.0
@@ -57,28 +58,30 @@ class _Watch:
 
 
 @dataclass(slots=True)
-class _Announcements:
-    """What is to be announced, and what was lately. Guarded by the hub's lock."""
+class _News:
+    """The announcements of one queue. Guarded by the hub's lock."""
 
-    waiting: dict[str, float] = field(default_factory=dict)  # queue -> not before
-    sent: dict[str, float] = field(default_factory=dict)
+    at: float | None = None  # when to announce; None: there is nothing
+    inserts: int = 0  # since the last one
+    sent: float = 0.0
+    apart: float = _NEAREST
 
-    def add(self, queue: str, now: float) -> bool:
-        """Note that there is something to announce; return whether that is news."""
-        if queue in self.waiting:
+    def add(self, now: float) -> bool:
+        """Note an insert; return whether the thread has to know."""
+        self.inserts += 1
+        if self.at is not None:
             return False
-        self.waiting[queue] = max(now, self.sent.get(queue, 0.0) + _APART)
+        self.at = max(now, self.sent + self.apart)
         return True
 
-    def take(self, now: float) -> list[str]:
-        """Return the queues to announce now."""
-        taken = [queue for queue, at in self.waiting.items() if at <= now]
-        for queue in taken:
-            del self.waiting[queue]
-            self.sent[queue] = now
-        if len(self.sent) > 1000:
-            self.sent = {queue: at for queue, at in self.sent.items() if at > now - _APART}
-        return taken
+    def take(self, now: float, *, at_once: bool) -> bool:
+        """Return whether to announce now; of a busy queue less and less often."""
+        if self.at is None or (self.at > now and not at_once):
+            return False
+        self.apart *= 2.0 if self.inserts > 1 else 0.5
+        self.apart = min(max(self.apart, _NEAREST), _FARTHEST)
+        self.at, self.inserts, self.sent = None, 0, now
+        return True
 
 
 class Hub:
@@ -101,7 +104,7 @@ class Hub:
         self._lock = threading.Lock()
         # Under the lock:
         self._watches: dict[int, _Watch] = {}
-        self._news = _Announcements()
+        self._news: dict[str, _News] = {}
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._numbers = count()
@@ -136,7 +139,7 @@ class Hub:
             here = [watch for watch in self._watches.values() if watch.queue in names]
             if self._announces:
                 now = monotonic()
-                news = [self._news.add(queue, now) for queue in names]
+                news = [self._news.setdefault(queue, _News()).add(now) for queue in names]
                 if any(news):
                     self._run_thread()
         _wake(here)
@@ -219,7 +222,7 @@ class Hub:
     def _ended(self, quiet: bool) -> bool:
         """Return whether the thread has to end, and put away what it used."""
         with self._lock:
-            if not self._stopping and not (quiet and not self._watches and not self._news.waiting):
+            if not self._stopping and not (quiet and not self._watches and not self._announcing()):
                 return False
             self._thread = None
             bell, self._bell = self._bell, None
@@ -229,13 +232,20 @@ class Hub:
             os.close(end)
         return True
 
+    def _announcing(self) -> bool:
+        return any(news.at is not None for news in self._news.values())
+
     def _step(self) -> bool:
         """Announce, look, listen; return whether there are watches or was anything to do."""
         now = monotonic()
         with self._lock:
             stopping = self._stopping
             watches = list(self._watches.values())
-            taken = self._news.take(now if not stopping else float("inf"))
+            taken = [
+                queue for queue, news in self._news.items() if news.take(now, at_once=stopping)
+            ]
+            if len(self._news) > _MOST_NEWS:  # of very many queues, forget those at rest
+                self._news = {q: news for q, news in self._news.items() if news.at is not None}
         if taken and self._announces:
             self._announce(taken)
         if stopping:
@@ -250,7 +260,8 @@ class Hub:
     def _patience(self, watches: list[_Watch]) -> float:
         now = monotonic()
         with self._lock:
-            moments = [watch.due for watch in watches] + list(self._news.waiting.values())
+            moments = [watch.due for watch in watches]
+            moments += [news.at for news in self._news.values() if news.at is not None]
         return max(0.0, min([now + _REST, *moments]) - now)
 
     def _announce(self, queues: list[str]) -> None:
