@@ -73,8 +73,8 @@ def main() -> None:
         assert isinstance(driver, PostgresDriver)
         fill(driver, "large", options.waiting, "available", None)
         fill(driver, "later", options.scheduled, "scheduled", None)
+        fill(driver, "chain", 1, "available", "c")  # the first in line
         fill(driver, "chain", options.chain - 1, "chained", "c")
-        fill(driver, "chain", 1, "available", "c")
         measure(driver, options.runs)
 
 

@@ -10,6 +10,8 @@ from measure import arguments, fresh, report
 from gaffer_driver_postgres import PostgresDriver
 
 SECONDS = 10.0
+SETTLE = 15.0
+"""Until what the start has cost is told: an idle session reports its statistics after ten."""
 NOT_OURS = 2
 """Transactions of the measurement itself."""
 
@@ -19,7 +21,7 @@ def count(driver: PostgresDriver) -> tuple[int, int]:
     statement = """
         SELECT pg_stat_force_next_flush(), xact_commit, (
             SELECT count(*) FROM pg_stat_activity
-            WHERE datname = current_database() AND application_name LIKE 'gaffer%'
+            WHERE datname = current_database() AND application_name LIKE 'gaffer%%'
         ) FROM pg_stat_database WHERE datname = current_database()
     """
     [(_, commits, connections)] = driver._read("count", statement)
@@ -33,7 +35,7 @@ def case(url: str, queues: int) -> tuple[float, float, int]:
             queue = app.ensure_queue(f"idle-{number}", worker=lambda job: None, max_workers=10)
         driver = queue.conf.driver
         assert isinstance(driver, PostgresDriver)
-        threading.Event().wait(3.0)  # what a start costs is over
+        threading.Event().wait(SETTLE)
         before, _ = count(driver)
         began, cpu = time.monotonic(), time.process_time()
         threading.Event().wait(SECONDS)

@@ -312,7 +312,7 @@ class Hub:
     def _look(self, watches: list[_Watch], now: float) -> None:
         """Wake those whose queue has something to claim, if it is time to look."""
         # Those that are due soon come along, and stay together from then on: one statement for all.
-        slack = min(watch.interval for watch in watches) / 2
+        slack = min(watch.interval for watch in watches)
         due = [watch for watch in watches if watch.due <= now + slack]
         if not any(watch.due <= now for watch in due):
             if now - self._heard_at > _LIVENESS and self._line.connection is not None:
