@@ -78,6 +78,15 @@ def in_step(*calls: Callable[[], object]) -> None:
     together([partial(make, call) for call in calls])
 
 
+def play(round_: Callable[[], object], met: Callable[[], bool], least: int) -> None:
+    """Play *least* rounds, and more until both sides have won often enough, at most so many."""
+    for number in range(20 * least):
+        if number >= least and met():
+            return
+        round_()
+    assert met(), f"one side did not win often enough in {20 * least} rounds"
+
+
 def is_past(driver: Driver, instant: datetime) -> bool:
     """Return whether an instant is past, by the server's clock."""
     return driver.now() > instant
@@ -105,14 +114,18 @@ def test_each_job_is_either_claimed_or_cancelled(
             except InvalidTransition:
                 refused.append(job.id)
 
-    for _ in range(100):
+    inserted: list[Job] = []
+
+    def race() -> None:
         jobs = queue.insert_many([None] * 20)
+        inserted.extend(jobs)
         line = jobs if chance.random() < 0.5 else jobs[::-1]
         in_step(partial(cancel_all, line), partial(drain, there, claimed))
 
-    assert len(claimed) + len(gone) == 2000
+    play(race, lambda: min(len(claimed), len(gone)) > 100, 100)
+
+    assert len(claimed) + len(gone) == len(inserted)
     assert set(claimed) == set(refused)
-    assert min(len(claimed), len(gone)) > 100
     assert {job.id for job in queue.list(state="executing")} == set(claimed)
     assert {job.id for job in queue.list(state="cancelled")} == set(gone)
 
@@ -126,28 +139,32 @@ def test_a_job_that_is_deleted_while_it_is_claimed_does_not_come_back(
     ends: Counter[str] = Counter()
 
     def work() -> None:
-        while jobs := claim(here, 3):
-            for job in jobs:
-                try:
-                    here.job_write([completed(here, job)])
-                    ends["written"] += 1
-                except Conflict:
-                    ends["refused"] += 1
+        while jobs := claim(here):
+            try:
+                here.job_write([completed(here, job) for job in jobs])
+                ends["written"] += 1
+            except Conflict:
+                ends["refused"] += 1
 
     def delete_all(handle: Driver, jobs: Sequence[Job]) -> None:
         deleted.extend(job.id for job in jobs if handle.job_delete(job.id))
 
-    for _ in range(15):
+    inserted: list[Job] = []
+
+    def race() -> None:
         jobs = queue.insert_many([None] * 20)
+        inserted.extend(jobs)
         in_step(
             work,
-            partial(delete_all, there, jobs),
-            partial(delete_all, third, jobs),
+            partial(delete_all, there, jobs[::-1]),
+            partial(delete_all, third, jobs[10:] + jobs[:10]),
         )
 
-    assert (len(deleted), len(set(deleted))) == (300, 300)
+    play(race, lambda: min(ends["written"], ends["refused"]) > 0, 15)
+
+    assert len(deleted) == len(inserted)
+    assert set(deleted) == {job.id for job in inserted}
     assert stored_ids(driver) == []
-    assert ends["written"] > 0
 
 
 def test_each_job_is_either_claimed_or_pruned(queue: Queue, handles: Handles) -> None:
@@ -159,15 +176,17 @@ def test_each_job_is_either_claimed_or_pruned(queue: Queue, handles: Handles) ->
         while ids := there.job_prune("q", {JobState.AVAILABLE: "all"}, 2):
             pruned.extend(ids)
 
-    for _ in range(25):
-        inserted = queue.insert_many([None] * 20)
+    inserted: list[Job] = []
+
+    def race() -> None:
+        inserted.extend(queue.insert_many([None] * 20))
         in_step(prune, lambda: drain(here, claimed, 2))
         left = [job.id for job in queue.list(state="available")]
         assert left == [], "both passed it over, because the other one had it"
-        assert len(inserted) == 20
 
-    assert len(set(claimed) | set(pruned)) == len(claimed) + len(pruned) == 500
-    assert min(len(claimed), len(pruned)) > 20
+    play(race, lambda: min(len(claimed), len(pruned)) > 20, 25)
+
+    assert len(set(claimed) | set(pruned)) == len(claimed) + len(pruned) == len(inserted)
 
 
 def test_no_claim_within_a_pause_gets_a_job(
@@ -341,7 +360,7 @@ def test_of_two_writes_of_one_revision_one_counts_and_all_of_it(
         except Conflict as error:
             refused.append(error.ids)
 
-    for _ in range(150):
+    def race() -> None:
         queue.insert_many([None] * 4)
         jobs = claim(here, 4)
         settled = [completed(here, job, "settled") for job in jobs]
@@ -358,7 +377,7 @@ def test_of_two_writes_of_one_revision_one_counts_and_all_of_it(
         assert [driver.job_get(job.id) for job in winners] == winners
         driver.job_prune("q", dict.fromkeys(JobState, "all"), 100)
 
-    assert min(won["settle"], won["rescue"]) > 3
+    play(race, lambda: min(won["settle"], won["rescue"]) > 3, 150)
 
 
 def test_jobs_whose_time_comes_at_once_are_claimed_once_each(
