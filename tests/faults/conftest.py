@@ -9,8 +9,7 @@ import pytest
 
 import gaffer
 from gaffer_driver_memory import MemoryDriver, Storage
-
-from .rig import Recorder
+from tests.rig.waiting import Recorder
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import pytest
 
 import gaffer
 from gaffer_driver_memory import MemoryDriver
-
-from .rig import KEEP, Recorder, until
+from tests.rig.waiting import KEEP, Recorder, until
 
 VALUE: ContextVar[str] = ContextVar("value", default="unset")
 SECRET = "s3cret-payload"

@@ -9,8 +9,7 @@ import pytest
 import gaffer
 from gaffer.testing.doubles import FaultyDriver
 from gaffer_driver_memory import MemoryDriver, Storage
-
-from .rig import KEEP, Gate, Recorder, states, took, until
+from tests.rig.waiting import KEEP, Gate, Recorder, states, took, until
 
 SLACK = 0.15
 

@@ -14,8 +14,7 @@ import pytest
 
 import gaffer
 from gaffer_driver_memory import MemoryDriver
-
-from .rig import KEEP, Gate, Recorder, states, threads
+from tests.rig.waiting import KEEP, Gate, Recorder, states, threads
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),

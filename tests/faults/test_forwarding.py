@@ -9,8 +9,7 @@ import gaffer
 from gaffer.driver import JobFilter
 from gaffer.testing.doubles import FaultyDriver
 from gaffer_driver_memory import MemoryDriver, Storage
-
-from .rig import KEEP, Recorder, states, until
+from tests.rig.waiting import KEEP, Recorder, states, until
 
 
 def test_a_cycle_ends_after_sixteen_hops_with_a_note(

@@ -13,8 +13,7 @@ import pytest
 import gaffer
 from gaffer.testing.doubles import FaultyDriver
 from gaffer_driver_memory import MemoryDriver
-
-from .rig import KEEP, Recorder, states, took, until
+from tests.rig.waiting import KEEP, Recorder, states, took, until
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, ValueError])

@@ -13,8 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gaffer
-
-from .rig import KEEP, Recorder, until
+from tests.rig.waiting import KEEP, Recorder, until
 
 
 class Unspeakable(Exception):

@@ -11,8 +11,7 @@ import pytest
 
 import gaffer
 from gaffer_driver_memory import MemoryDriver
-
-from .rig import KEEP, Recorder, busy, shoot, states, threads, until
+from tests.rig.waiting import KEEP, Recorder, busy, shoot, states, threads, until
 
 
 class Boom(Exception):

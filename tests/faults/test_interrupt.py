@@ -14,8 +14,7 @@ import pytest
 
 from gaffer.errors import JobTimeout
 from gaffer.interrupt import Interrupt
-
-from .rig import PATIENCE, busy, shoot, together, took
+from tests.rig.waiting import PATIENCE, busy, shoot, together, took
 
 TIMEOUT = 0.002
 

@@ -18,8 +18,7 @@ import pytest
 import gaffer
 from gaffer.driver import JobFilter
 from gaffer_driver_memory import MemoryDriver
-
-from .rig import KEEP, Recorder, busy, states, threads, until
+from tests.rig.waiting import KEEP, Recorder, busy, states, threads, until
 
 LENGTHS = (0.9, 1.6)
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import gaffer
 from gaffer_driver_memory import MemoryDriver
-
-from .rig import KEEP, threads, until
+from tests.rig.waiting import KEEP, threads, until
 
 
 class Thing:

@@ -13,8 +13,7 @@ import gaffer
 from gaffer.driver import JobFilter
 from gaffer.testing.doubles import FaultyDriver
 from gaffer_driver_memory import MemoryDriver, Storage
-
-from .rig import KEEP, Gate, Recorder, states, stored_ids, until
+from tests.rig.waiting import KEEP, Gate, Recorder, states, stored_ids, until
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ import gaffer
 from gaffer.driver import Claim, Job, JobFilter, JobState, evolve
 from gaffer.ids import job_id
 from gaffer_driver_memory import MemoryDriver, Storage
-
-from .rig import KEEP, states, together
+from tests.rig.waiting import KEEP, states, together
 
 
 def fresh(driver: MemoryDriver) -> Job:

@@ -12,8 +12,7 @@ import pytest
 
 import gaffer
 from gaffer_driver_memory import MemoryDriver
-
-from .rig import KEEP, Gate, Recorder, states, took, until
+from tests.rig.waiting import KEEP, Gate, Recorder, states, took, until
 
 
 class Limit:

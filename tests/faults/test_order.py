@@ -13,8 +13,7 @@ import pytest
 
 import gaffer
 from gaffer_driver_memory import MemoryDriver, Storage
-
-from .rig import KEEP, Gate, Recorder, states, together, until
+from tests.rig.waiting import KEEP, Gate, Recorder, states, together, until
 
 
 def test_a_higher_priority_always_goes_first(g: gaffer.Gaffer, seen: Recorder) -> None:

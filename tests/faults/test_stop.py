@@ -11,8 +11,17 @@ import pytest
 import gaffer
 from gaffer.testing.doubles import FaultyDriver
 from gaffer_driver_memory import MemoryDriver
-
-from .rig import KEEP, Gate, Recorder, states, stored_ids, threads, together, took, until
+from tests.rig.waiting import (
+    KEEP,
+    Gate,
+    Recorder,
+    states,
+    stored_ids,
+    threads,
+    together,
+    took,
+    until,
+)
 
 
 @pytest.fixture

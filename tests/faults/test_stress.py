@@ -19,8 +19,7 @@ from gaffer.service import Service
 from gaffer.testing.doubles import start_stop_stress
 from gaffer.watchdog import Watchdog
 from gaffer_driver_memory import MemoryDriver, Storage
-
-from .rig import KEEP, threads, together, until
+from tests.rig.waiting import KEEP, threads, together, until
 
 DOCUMENTED = (
     gaffer.AlreadyActive,

@@ -11,8 +11,7 @@ import pytest
 
 import gaffer
 from gaffer_driver_memory import MemoryDriver
-
-from .rig import KEEP, Gate, Recorder, states, until
+from tests.rig.waiting import KEEP, Gate, Recorder, states, until
 
 
 def oversleeping(home: threading.Event) -> None:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from gaffer_driver_postgres import PostgresDriver
-from tests.postgres.pooler import program
+from tests.rig.pooler import program
 
 # pgbouncer comes with the system, not with pip; .ci/run installs it where it can.
 collect_ignore = [] if program() else ["test_pooler.py"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.faults.rig import PATIENCE
+from tests.rig.waiting import PATIENCE
 
 PROGRAM = """
 import sys

@@ -15,10 +15,10 @@ from gaffer import Conflict, Gaffer, JobState, Queue, QueueHasJobs
 from gaffer.driver import DriverUnavailable
 from gaffer_driver_postgres import PostgresDriver
 from tests.conftest import Calling, quiet
-from tests.faults.rig import PATIENCE, until
 from tests.postgres.conftest import MakeDriver
 from tests.postgres.verbs import claim, completed
 from tests.postgres.waking import Wakes
+from tests.rig.waiting import PATIENCE, until
 
 SOON = 2.0
 """Seconds within which a call returns that waits for nobody."""

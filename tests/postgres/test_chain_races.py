@@ -15,9 +15,9 @@ import pytest
 from gaffer import Conflict, Gaffer, InvalidTransition, Job, JobState, Queue, UnknownJob
 from gaffer.driver import Driver
 from gaffer_driver_postgres import PostgresDriver
-from tests.faults.rig import KEEP, PATIENCE, together
+from tests.rig.audit import Audit
+from tests.rig.waiting import KEEP, PATIENCE, together
 
-from .audit import Audit
 from .conftest import MakeDriver
 from .verbs import claim, completed, failed, incomplete, moved, released, seeded
 

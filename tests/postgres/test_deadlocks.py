@@ -17,7 +17,7 @@ from gaffer import Conflict, Gaffer, InvalidTransition, Job, JobState, UnknownJo
 from gaffer.driver import Driver
 from gaffer_driver_postgres import PostgresDriver
 from gaffer_driver_postgres.statements import Statements, quoted
-from tests.faults.rig import PATIENCE, together, until
+from tests.rig.waiting import PATIENCE, together, until
 
 from .conftest import MakeDriver
 from .verbs import claim, completed, failed, released, seeded

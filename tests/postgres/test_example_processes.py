@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.faults.rig import until
+from tests.rig.waiting import until
 
 psutil: Any = import_module("psutil")
 

@@ -19,10 +19,10 @@ from gaffer.driver import DriverError, DriverUnavailable, MigrationMismatch
 from gaffer.testing.doubles import FaultyDriver
 from gaffer_driver_postgres import PostgresDriver
 from tests.conftest import quiet
-from tests.faults.rig import until
 from tests.postgres.conftest import MakeDriver
 from tests.postgres.lives import live
 from tests.postgres.logins import login
+from tests.rig.waiting import until
 
 
 def own_threads() -> set[threading.Thread]:

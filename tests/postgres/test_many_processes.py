@@ -13,10 +13,9 @@ import pytest
 
 from gaffer import Gaffer, JobState, Queue
 from gaffer_driver_postgres import PostgresDriver
-from tests.faults.rig import KEEP, together, until
-
-from .audit import Audit
-from .processes import Worker
+from tests.rig.audit import Audit
+from tests.rig.processes import Worker
+from tests.rig.waiting import KEEP, together, until
 
 LEASE = 2.0
 PULSE = {"lease": LEASE, "beat_interval": 0.5}

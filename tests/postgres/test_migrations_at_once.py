@@ -15,11 +15,11 @@ import pytest
 from gaffer.driver import Claim
 from gaffer_driver_postgres import PostgresDriver
 from tests.conftest import Calling
-from tests.faults.rig import until
 from tests.postgres.catalog import exists, lock_of_migrations, structure, versions, waiting
 from tests.postgres.conftest import MakeDriver
 from tests.postgres.lives import live
 from tests.postgres.migrating import Migrating
+from tests.rig.waiting import until
 
 GATE = 4711
 

@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 from gaffer import Gaffer, Job, JobsClaimed, JobState, Queue
 from gaffer.driver import DriverUnavailable
 from gaffer_driver_postgres import EmbeddedServer, PostgresDriver
-from tests.faults.rig import KEEP, PATIENCE, Gate, Recorder, threads, together, took, until
+from tests.rig.waiting import KEEP, PATIENCE, Gate, Recorder, threads, together, took, until
 
 from .conftest import MakeDriver
 from .verbs import seeded

@@ -23,10 +23,10 @@ from gaffer import (
 )
 from gaffer.driver import DriverUnavailable, evolve
 from gaffer_driver_postgres import PostgresDriver
-from tests.faults.rig import KEEP, PATIENCE, Gate, Recorder, together, took, until
+from tests.rig.proxy import Proxy
+from tests.rig.waiting import KEEP, PATIENCE, Gate, Recorder, together, took, until
 
 from .conftest import MakeDriver
-from .proxy import Proxy
 from .verbs import claim, completed
 
 TIMEOUT = 1.0

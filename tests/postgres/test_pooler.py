@@ -17,7 +17,7 @@ from gaffer import Gaffer, Job
 from gaffer_driver_postgres import PostgresDriver
 from gaffer_driver_postgres.harness import VARIABLE
 from tests.postgres.conftest import MakeDriver
-from tests.postgres.pooler import pgbouncer
+from tests.rig.pooler import pgbouncer
 
 
 @pytest.fixture

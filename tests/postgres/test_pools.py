@@ -20,11 +20,11 @@ from gaffer import Gaffer
 from gaffer.driver import DriverError, DriverUnavailable
 from gaffer_driver_postgres import PostgresDriver
 from tests.conftest import Calling, quiet
-from tests.faults.rig import PATIENCE, until
 from tests.postgres.catalog import lock_of_migrations, waiting
 from tests.postgres.conftest import MakeDriver
 from tests.postgres.lives import live
 from tests.postgres.verbs import claim
+from tests.rig.waiting import PATIENCE, until
 
 MakePool = Callable[..., "ConnectionPool[Any]"]
 MOST = 6

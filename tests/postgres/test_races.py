@@ -27,7 +27,7 @@ from gaffer import (
 )
 from gaffer.driver import Driver
 from gaffer_driver_postgres import PostgresDriver
-from tests.faults.rig import KEEP, PATIENCE, stored_ids, together, until
+from tests.rig.waiting import KEEP, PATIENCE, stored_ids, together, until
 
 from .conftest import MakeDriver
 from .verbs import claim, completed, failed, released, seeded

@@ -17,12 +17,12 @@ from gaffer import Exponential, Fail, Gaffer, Job, JobState
 from gaffer.driver import JobFilter
 from gaffer_driver_postgres import PostgresDriver
 from tests.conftest import Calling, quiet
-from tests.faults.rig import PATIENCE, until
 from tests.postgres.catalog import lock_of_migrations
 from tests.postgres.conftest import MakeDriver
 from tests.postgres.lives import live
 from tests.postgres.logins import login
 from tests.postgres.verbs import claim
+from tests.rig.waiting import PATIENCE, until
 
 Make = Callable[[Mapping[str, str]], PostgresDriver]
 TIMEOUTS = [

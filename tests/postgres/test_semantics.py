@@ -17,9 +17,9 @@ from gaffer import Gaffer, Job, NewJob, Queue
 from gaffer.driver import Driver, DriverUnavailable, JobState, evolve
 from gaffer_driver_postgres import PostgresDriver
 from gaffer_driver_postgres.statements import Statements, quoted
-from tests.faults.rig import KEEP, together
+from tests.rig.audit import Audit
+from tests.rig.waiting import KEEP, together
 
-from .audit import Audit
 from .conftest import MakeDriver
 from .verbs import cancelled, claim, completed, moved, seeded
 

@@ -16,12 +16,12 @@ from gaffer import Gaffer, Job, JobState, Queue
 from gaffer.driver import JobFilter
 from gaffer_driver_postgres import PostgresDriver
 from tests.conftest import Recorder, quiet
-from tests.faults.rig import PATIENCE
 from tests.postgres.catalog import exists, structure
 from tests.postgres.conftest import MakeDriver
 from tests.postgres.lives import live
 from tests.postgres.verbs import claim, completed
 from tests.postgres.waking import Wakes
+from tests.rig.waiting import PATIENCE
 
 SOON = 2.0
 """Seconds within which a call returns that waits for nobody."""

@@ -9,7 +9,7 @@ import psycopg
 
 from gaffer import Queue
 from gaffer_driver_postgres import PostgresDriver
-from tests.faults.rig import PATIENCE
+from tests.rig.waiting import PATIENCE
 
 
 class Wakes:

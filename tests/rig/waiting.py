@@ -1,8 +1,9 @@
-"""What the tests of faults share: a recording hook, deadlines, a shot into another thread."""
+"""What tests wait with and for: deadlines, a recording hook, a shot into another thread."""
 
 from __future__ import annotations
 
 import ctypes
+import socket
 import threading
 import time
 from collections import Counter
@@ -137,3 +138,11 @@ class Gate:
     def wait(self, number: int = 1) -> None:
         """Wait until *number* jobs are inside."""
         until(lambda: len(self.started) >= number)
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.faults.rig import PATIENCE
+from tests.rig.waiting import PATIENCE
 
 PROGRAM = Path(__file__).with_name("_worker.py")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tests.faults.rig import until
+from tests.rig.waiting import free_port, until
 
 __all__ = ["pgbouncer", "program"]
 
@@ -46,7 +45,7 @@ def pgbouncer(server: str, place: Path, *, size: int = 2, more: str = "") -> Ite
     target = conninfo_to_dict(server)
     database = target.pop("dbname", "postgres")
     target.setdefault("user", "postgres")
-    port = _free_port()
+    port = free_port()
     config = place / "pgbouncer.ini"
     names = {"host": "host", "port": "port", "user": "user", "password": "password"}
     keywords = " ".join(f"{names[key]}={value}" for key, value in target.items() if key in names)
@@ -80,13 +79,6 @@ def _open_to(place: Path, user: str) -> None:
         os.chown(path, account.pw_uid, account.pw_gid)
     for parent in place.parents:
         parent.chmod(parent.stat().st_mode | 0o005 | 0o050)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def _answers(conninfo: str) -> bool:
