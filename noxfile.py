@@ -102,6 +102,13 @@ def conformance(session: nox.Session, driver: str) -> None:
     )
 
 
+@nox.session
+def trials(session: nox.Session) -> None:
+    """The promises as figures: those named after `--`, else all. In full it takes an hour."""
+    install(session)
+    session.run("python", "-m", "tests.trials", *session.posargs)
+
+
 @nox.session(venv_backend="none")
 def older(session: nox.Session) -> None:
     """The PostgreSQL driver on the oldest server at hand; uses the environment that nox is in."""

@@ -55,6 +55,7 @@ class _Watch:
     interval: float
     wake: Callable[[], None]
     due: float = 0.0
+    ended: bool = False
 
 
 @dataclass(slots=True)
@@ -130,7 +131,9 @@ class Hub:
 
     def _end(self, number: int) -> None:
         with self._lock:
-            self._watches.pop(number, None)
+            watch = self._watches.pop(number, None)
+            if watch is not None:
+                watch.ended = True  # the thread may have it in hand
 
     def inserted(self, queues: Iterable[str]) -> None:
         """Wake the watches here, and announce *queues* to the other processes."""
@@ -365,6 +368,8 @@ class Hub:
 
 def _wake(watches: Iterable[_Watch]) -> None:
     for watch in watches:
+        if watch.ended:
+            continue
         try:
             watch.wake()
         except Exception:
