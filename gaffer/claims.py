@@ -22,12 +22,17 @@ _log = logging.getLogger("gaffer.claims")
 
 
 class Claims:
-    """Claims for *node*. Used in the runner's turn only, but for `settled_by_hand`."""
+    """Claims for the node of *heartbeat*. Used in the runner's turn only, but `settled_by_hand`.
 
-    def __init__(self, ledger: Ledger, node: str, heartbeat: Heartbeat) -> None:
+    *taken* is called with the jobs that the caller knows, and that storage does not hold for it.
+    """
+
+    def __init__(
+        self, ledger: Ledger, heartbeat: Heartbeat, taken: Callable[[Iterable[UUID]], object]
+    ) -> None:
         self._ledger = ledger
-        self._node = node
         self._heartbeat = heartbeat
+        self._taken = taken
         self._doubt = False
         self._held: set[UUID] = set()  # claimed by hand, and not settled
         self.by_hand_ever = False
@@ -43,7 +48,7 @@ class Claims:
         if self._doubt:
             self._reconcile({*known(), *self._held})
         self._doubt = True
-        return self._ledger.claim(limit, self._node, even_paused=even_paused)
+        return self._ledger.claim(limit, self._heartbeat.node, even_paused=even_paused)
 
     def noted(self) -> None:
         """Note that the caller has a hold of what the last claim returned."""
@@ -69,8 +74,15 @@ class Claims:
         """Note that a job claimed by hand is settled."""
         self._held.discard(job.id)
 
+    def lapsed(self, known: Callable[[], Iterable[UUID]]) -> None:
+        """Compare with storage what this node holds, after a silence. Raise `DriverUnavailable`."""
+        self._doubt = True  # so that the next claim does it if this cannot
+        self._reconcile({*known(), *self._held})
+
     def _reconcile(self, known: set[UUID]) -> None:
-        unknown = [job for job in self._ledger.held(self._node) if job.id not in known]
+        held = [job for node in self._heartbeat.nodes for job in self._ledger.held(node)]
+        self._taken(known - {job.id for job in held})
+        unknown = [job for job in held if job.id not in known]
         if unknown:
             _log.warning(
                 "%d claimed jobs are released: answers lost, or held by hand", len(unknown)

@@ -2,6 +2,10 @@
 
 A node is one process life: an id that is never used again. It beats; the jobs of a node that has
 been silent for one lease are orphans, and any node that serves their queues may settle them.
+
+A process that finds that it has been silent for that long (suspended, or cut off) begins a new life
+under a new id. Others may have taken its jobs, and may not: it asks which, and for as long as it
+has any left from its former life it beats for that, too.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from collections.abc import Callable, Sequence
 from gaffer.clock import Clock
 from gaffer.driver import Driver
 from gaffer.errors import DriverUnavailable
-from gaffer.job import Job
+from gaffer.job import Job, JobFilter, JobState
 from gaffer.service import Service
 
 __all__ = ["Heartbeat"]
@@ -21,36 +25,54 @@ __all__ = ["Heartbeat"]
 _log = logging.getLogger("gaffer.heartbeat")
 
 
-class Heartbeat:
-    """Beats for *node* every *interval* seconds, and hands orphans of *lease* seconds to *rescue*.
+_EXECUTING = frozenset({JobState.EXECUTING})
 
-    Only a node that has itself beaten without a gap for one lease looks for orphans: after an
-    outage of the storage, or a jump of its clock, everybody seems to have been silent, the living
-    too.
+
+class Heartbeat:
+    """Beats every *interval* seconds, and hands orphans of *lease* seconds to *rescue*.
+
+    *new_node* makes an id that none has had; *lapsed* is called after a silence of one lease, when
+    the node has another id. Only a node that has itself beaten without a gap for one lease looks
+    for orphans: after an outage of the storage, or a jump of its clock, everybody seems to have
+    been silent, the living too.
     """
 
     def __init__(
         self,
         driver: Driver,
-        node: str,
+        new_node: Callable[[], str],
         *,
         interval: float,
         lease: float,
         clock: Clock,
         rescue: Callable[[Driver, Sequence[Job], float], None],
+        lapsed: Callable[[Driver], None],
     ) -> None:
         self._driver = driver
-        self._node = node
+        self._new_node = new_node
         self._interval = interval
         self._lease = lease
         self._clock = clock
         self._rescue = rescue
+        self._lapsed = lapsed
         self._lock = threading.Lock()
         # Under the lock:
+        self._node = new_node()
+        self._former: dict[str, float] = {}  # and since when; replaced as a whole
         self._last: float | None = None  # the last good beat
         self._since = 0.0  # the first good beat without a gap since
         self._lead = 0.0  # of the storage's clock before our monotonic one, at the last good beat
-        self._service = Service("gaffer:heartbeat", self._step)
+        self._service = Service("gaffer:heartbeat", self._run)
+
+    @property
+    def node(self) -> str:
+        """The id to claim under."""
+        return self._node
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The ids whose jobs are this process's: of this life, and of former ones."""
+        return (*self._former, self._node)
 
     def ensure(self) -> None:
         """Make sure that this node counts as alive, before it claims; raise `DriverUnavailable`."""
@@ -61,17 +83,48 @@ class Heartbeat:
         self._service.start()
 
     def beat(self) -> None:
-        """Beat once now."""
+        """Beat once now, and begin a new life if the last beat is a lease ago."""
         began = self._clock.monotonic()
-        self._driver.node_beat(self._node)
+        for node in self.nodes:  # the former first: what nobody has taken yet is kept so
+            self._driver.node_beat(node)
+        if self._beaten(began):
+            self._renew()
+
+    def _beaten(self, began: float) -> bool:
+        """Note a good beat; return whether this node was silent for a lease before."""
         lead = self._driver.now().timestamp() - began
         with self._lock:
-            gap = self._last is None or began - self._last > self._lease
-            # A storage whose clock jumps takes the living for silent, too.
-            jumped = abs(lead - self._lead) > self._lease / 2
-            if gap or jumped:
+            first = self._last is None
+            gap = self._last is not None and began - self._last > self._lease
+            # A storage whose clock jumps takes the living for silent, too; or it was ours that
+            # stood still, while the machine was asleep.
+            ahead = lead - self._lead
+            if first or gap or abs(ahead) > self._lease / 2:
                 self._since = began
             self._last, self._lead = began, lead
+            return not first and (gap or ahead > self._lease)
+
+    def _renew(self) -> None:
+        _log.warning("silent for more than %g s: a new life, and who has our jobs?", self._lease)
+        node = self._new_node()
+        try:
+            self._driver.node_beat(node)  # first: what is claimed under it is not to be rescued
+            with self._lock:
+                self._former = {**self._former, self._node: self._clock.monotonic()}
+                self._node = node
+        finally:
+            self._lapsed(self._driver)
+
+    def _let_go(self) -> None:
+        """Forget the former lives that nothing is left of."""
+        # Not at once: a claim that had begun before may still arrive.
+        old = self._clock.monotonic() - self._lease
+        for node, since in self._former.items():
+            left = JobFilter(states=_EXECUTING, node=node, limit=1)
+            if since <= old and not self._driver.job_list(left):
+                self._driver.node_leave(node)
+                with self._lock:
+                    self._former = {n: at for n, at in self._former.items() if n != node}
 
     def sweep(self) -> None:
         """Look for orphans, if this node may."""
@@ -82,13 +135,18 @@ class Heartbeat:
         if orphans:
             self._rescue(self._driver, orphans, self._lease)
 
-    def _step(self) -> bool:
+    def step(self) -> None:
+        """Beat, let go of what is over, and look for orphans."""
+        self.beat()
+        self._let_go()
+        self.sweep()
+
+    def _run(self) -> bool:
         self._service.wait(self._interval)
         if self._service.stopping:
             return False
         try:
-            self.beat()
-            self.sweep()
+            self.step()
         except DriverUnavailable as error:
             _log.warning("no beat: %s", error)
         return True
@@ -99,6 +157,7 @@ class Heartbeat:
         if not self._service.join(1.0) or not leave:
             return  # the storage does not answer; the lease will run out
         try:
-            self._driver.node_leave(self._node)
+            for node in self.nodes:
+                self._driver.node_leave(node)
         except DriverUnavailable as error:
             _log.warning("the node could not leave, its lease will run out: %s", error)

@@ -87,7 +87,6 @@ class Process:
         self._watchdog = Watchdog(self._clock)
         self._looks = Pace(self._clock, _LOOK)
         self._sweeps = Pace(self._clock, _SWEEP)
-        self._node = self._new_node()
         self._stopping = False
         self._broken_off = False
         self._stopped = threading.Event()
@@ -133,8 +132,6 @@ class Process:
         self._work = self._work if given_work is None else given_work
         if driver is not None:
             self._drivers.default = driver
-        if name is not None and not self._queues:
-            self._node = self._new_node()
 
     def _new_node(self) -> str:
         """Return a name for a node that none has had."""
@@ -162,7 +159,6 @@ class Process:
 
     def _shared(self) -> Shared:
         return Shared(
-            node=self._node,
             clock=self._clock,
             watchdog=self._watchdog,
             hooks=lambda: self._hooks,
@@ -176,12 +172,19 @@ class Process:
     def _pulse(self, driver: Driver) -> Heartbeat:
         return Heartbeat(
             driver,
-            self._node,
+            self._new_node,
             interval=self._beat_interval,
             lease=self._lease,
             clock=self._clock,
             rescue=self._rescue,
+            lapsed=self._lapsed,
         )
+
+    def _lapsed(self, driver: Driver) -> None:
+        """Have the queues of *driver* look whether others have taken their jobs."""
+        for supervisor in list(self._queues.values()):
+            if supervisor.conf.driver is driver:
+                supervisor.runner.lapsed()
 
     def _rescue(self, driver: Driver, orphans: Sequence[Job], lease: float) -> None:
         """Give the orphans to the queues that are worked here, by a worker or by hand."""

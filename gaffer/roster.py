@@ -111,11 +111,12 @@ class Roster:
             execution.hurry(now + wait)
         self._watchdog.watch(list(self._running.values()), "shutdown")
 
-    def tell(self, ids: Iterable[UUID]) -> None:
-        """Tell the running ones among *ids* to stop: their jobs are gone."""
-        for id in ids:
-            if (execution := self._running.get(id)) is not None:
-                execution.told = True
+    def tell(self, ids: Iterable[UUID]) -> int:
+        """Tell the running ones among *ids* to stop: their jobs are gone. Return how many."""
+        gone = [self._running[id] for id in ids if id in self._running]
+        for execution in gone:
+            execution.told = True
+        return len(gone)
 
     def rest(self) -> None:
         """Let threads without work go."""

@@ -49,15 +49,14 @@ class Runner:
         self,
         ledger: Ledger,
         *,
-        node: str,
         heartbeat: Heartbeat,
         watchdog: Watchdog,
         clock: Clock,
         looks: Pace,
     ) -> None:
-        name = ledger.conf.name
+        self._name = name = ledger.conf.name
         self.ledger = ledger
-        self.claims = Claims(ledger, node, heartbeat)
+        self.claims = Claims(ledger, heartbeat, self._tell_taken)
         self.lookout = Lookout(clock, looks)
         self.draining = False
         self.stuck = False
@@ -137,6 +136,20 @@ class Runner:
                 self.ledger.rescue(*found)
         except DriverUnavailable as error:
             _log.warning("queue %r: rescue comes later: %s", self.ledger.conf.name, error)
+
+    def lapsed(self) -> None:
+        """Have the jobs that others have taken told: this node was silent for a lease."""
+        self._inbox.put(self._check_held)
+
+    def _check_held(self) -> None:
+        try:
+            self.claims.lapsed(self.unsettled)
+        except DriverUnavailable as error:
+            _log.warning("queue %r: what it holds is looked at later: %s", self._name, error)
+
+    def _tell_taken(self, ids: Iterable[UUID]) -> None:
+        if told := self._roster.tell(ids):
+            _log.warning("queue %r: %d running jobs were taken by others", self._name, told)
 
     def poll(self) -> int:
         """Claim what is free, even while paused, run and settle it; return how many jobs."""

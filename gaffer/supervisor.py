@@ -46,7 +46,6 @@ _GLANCE = 0.25
 class Shared:
     """What the queues of one Gaffer share."""
 
-    node: str
     clock: Clock
     watchdog: Watchdog
     hooks: Callable[[], tuple[Hook, ...]]
@@ -67,7 +66,6 @@ class Supervisor:
         )
         self.runner = Runner(
             self.ledger,
-            node=shared.node,
             heartbeat=shared.heartbeat_of(conf.driver),
             watchdog=shared.watchdog,
             clock=shared.clock,

@@ -100,11 +100,12 @@ def test_a_stopped_gaffer_can_be_started_and_stopped_by_many_at_once() -> None:
 def _heartbeat(driver: Driver) -> Heartbeat:
     return Heartbeat(
         driver,
-        "node",
+        lambda: "node",
         interval=0.01,
         lease=1.0,
         clock=SystemClock(),
         rescue=lambda driver, jobs, lease: None,
+        lapsed=lambda driver: None,
     )
 
 

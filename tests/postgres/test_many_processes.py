@@ -187,6 +187,59 @@ def test_the_late_result_of_a_job_that_waits_for_its_retry_is_refused_too(
     assert audit.ends() == []
 
 
+def nodes(admin: psycopg.Connection, schema: str) -> set[str]:
+    """Return the nodes that storage knows."""
+    names = psycopg.sql.SQL("SELECT name FROM {}").format(psycopg.sql.Identifier(schema, "nodes"))
+    return {name for (name,) in admin.execute(names).fetchall()}
+
+
+def test_a_process_that_was_suspended_tells_the_jobs_that_others_have_taken(
+    work: Work, g: Gaffer, admin: psycopg.Connection, schema: str
+) -> None:
+    """F2."""
+    queue = g.ensure_queue("q", backoff=3600.0)
+    frozen = work(q={"timeout": 60.0})
+    job = queue.insert("until told")
+    frozen.wait("event", "job.claim")
+    [former] = nodes(admin, schema)
+    other = work(q={})
+
+    frozen.freeze()
+    other.wait("event", "job.rescue")
+    frozen.thaw()
+    [told] = frozen.wait("told")
+    frozen.wait("event", "job.late")
+
+    assert (told["told"], told["stopping"]) == (str(job.id), True)
+    until(lambda: former not in nodes(admin, schema))
+    assert len(nodes(admin, schema)) == 2
+
+
+def test_a_job_that_nobody_took_while_its_process_was_suspended_goes_on(
+    work: Work, driver: PostgresDriver, g: Gaffer, admin: psycopg.Connection, schema: str
+) -> None:
+    """F2."""
+    queue = g.ensure_queue("q")
+    frozen = work(q={"timeout": 60.0})
+    job = queue.insert("until told")
+    frozen.wait("event", "job.claim")
+    [former] = nodes(admin, schema)
+
+    frozen.freeze()
+    orphans = partial(driver.job_orphans, None, LEASE)
+    until(orphans)
+    frozen.thaw()
+    until(lambda: len(nodes(admin, schema)) == 2)
+    until(lambda: not orphans())
+    frozen.go()
+
+    [told] = frozen.wait("told")
+    frozen.wait("event", "job.complete")
+    assert told["stopping"] is False
+    assert queue.get(job.id).attempt == 1
+    until(lambda: former not in nodes(admin, schema))
+
+
 def test_nodes_that_are_deleted_under_load_leave_no_job_behind(
     work: Work, audit: Audit, g: Gaffer, admin: psycopg.Connection, schema: str
 ) -> None:

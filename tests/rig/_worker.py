@@ -67,6 +67,10 @@ def work(job: gaffer.Job) -> int:
     row = effects().execute(begin.format(table), values).fetchone()
     if job.payload == "hold" or (job.payload == "hold once" and job.attempt == 0):
         go.wait(LONGEST)
+    elif job.payload == "until told":
+        while not gaffer.current().stopping and not go.wait(0.01):
+            pass
+        say(told=job.id, stopping=gaffer.current().stopping)
     elif isinstance(job.payload, int | float):
         threading.Event().wait(job.payload)
     end = psycopg.sql.SQL("UPDATE {} SET ended = clock_timestamp() WHERE place = %s")
