@@ -60,6 +60,7 @@ from gaffer.events import (
 )
 from gaffer.execution import Attempt, current
 from gaffer.hand import ClaimedJob, Claiming
+from gaffer.health import DriverHealth, Health, QueueHealth, StorageHealth
 from gaffer.info import QueueInfo, WorkersInfo
 from gaffer.instance import Gaffer
 from gaffer.job import (
@@ -102,6 +103,7 @@ drain = default.drain
 flush = default.flush
 poll = default.poll
 info = default.info
+health = default.health
 stats = default.stats
 start = default.start
 stop = default.stop
@@ -120,6 +122,7 @@ __all__ = [
     "Conflict",
     "DrainTimeout",
     "DriverError",
+    "DriverHealth",
     "DriverUnavailable",
     "Event",
     "Exponential",
@@ -127,6 +130,7 @@ __all__ = [
     "FlushTimeout",
     "Gaffer",
     "GafferError",
+    "Health",
     "Hook",
     "InvalidDriver",
     "InvalidJob",
@@ -156,6 +160,7 @@ __all__ = [
     "QueueDeleted",
     "QueueExists",
     "QueueHasJobs",
+    "QueueHealth",
     "QueueInfo",
     "QueuePaused",
     "QueueResumed",
@@ -165,6 +170,7 @@ __all__ = [
     "Schedule",
     "StateStats",
     "Stopped",
+    "StorageHealth",
     "UnknownDriver",
     "UnknownJob",
     "UnknownQueue",
@@ -183,6 +189,7 @@ __all__ = [
     "flush",
     "get",
     "get_queue",
+    "health",
     "info",
     "insert",
     "insert_many",

@@ -24,6 +24,7 @@ from gaffer.errors import (
     QueueHasJobs,
     UnknownQueue,
 )
+from gaffer.health import DriverHealth
 from gaffer.job import (
     Backoff,
     Exponential,
@@ -44,6 +45,7 @@ __all__ = [
     "Cutoffs",
     "Driver",
     "DriverError",
+    "DriverHealth",
     "DriverUnavailable",
     "Exponential",
     "Job",
@@ -124,6 +126,14 @@ class Driver(ABC):
         where that cannot be.
         """
         return id(self)
+
+    def health(self, timeout: float) -> DriverHealth:
+        """Return what the storage says of itself, asked now; within *timeout* seconds if it can.
+
+        Raise `DriverUnavailable` if it does not answer.
+        """
+        self.queue_exists("gaffer")  # whether it is there: what counts is the answer
+        return DriverHealth()
 
     def now(self) -> datetime:
         """Return the storage's present instant: the one clock of all its processes."""

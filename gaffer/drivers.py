@@ -51,6 +51,10 @@ class Drivers:
             self._heartbeats[id(driver)] = self._pulse(driver)
         return self._heartbeats[id(driver)]
 
+    def hearts(self) -> list[Heartbeat]:
+        """Return the heartbeats of all drivers that have a queue here; any thread may ask."""
+        return list(self._heartbeats.copy().values())
+
     def stop(self, *, leave: bool) -> None:
         """Stop the heartbeats, and the drivers that were opened here.
 

@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 
 from gaffer.clock import Clock
 from gaffer.driver import Driver
-from gaffer.errors import DriverUnavailable
+from gaffer.errors import DriverError, DriverUnavailable
+from gaffer.health import StorageHealth
 from gaffer.job import Job, JobFilter, JobState
 from gaffer.service import Service
 
@@ -62,6 +63,8 @@ class Heartbeat:
         self._last: float | None = None  # the last good beat
         self._since = 0.0  # the first good beat without a gap since
         self._lead = 0.0  # of the storage's clock before our monotonic one, at the last good beat
+        self._tried: float | None = None  # the last beat, good or not
+        self._failing: tuple[float, str] | None = None  # since the first that was not, and why
         self._service = Service("gaffer:heartbeat", self._run)
 
     @property
@@ -84,9 +87,14 @@ class Heartbeat:
 
     def beat(self) -> None:
         """Beat once now, and begin a new life if the last beat is a lease ago."""
-        began = self._clock.monotonic()
-        for node in self.nodes:  # the former first: what nobody has taken yet is kept so
-            self._driver.node_beat(node)
+        began = self._tried = self._clock.monotonic()
+        try:
+            for node in self.nodes:  # the former first: what nobody has taken yet is kept so
+                self._driver.node_beat(node)
+        except Exception as error:
+            self._failing = (self._failing or (began, ""))[0], str(error)
+            raise
+        self._failing = None
         if self._beaten(began):
             self._renew()
 
@@ -150,6 +158,25 @@ class Heartbeat:
         except DriverUnavailable as error:
             _log.warning("no beat: %s", error)
         return True
+
+    def health(self, timeout: float | None) -> StorageHealth:
+        """Return how the storage does, asked now, or from what is known if *timeout* is `None`."""
+        failing, server, error = self._failing, None, None
+        try:
+            server = None if timeout is None else self._driver.health(timeout)
+        except DriverError as raised:
+            error = str(raised)
+        now = self._clock.monotonic()
+        return StorageHealth(
+            driver=type(self._driver).__name__,
+            node=self._node if self._tried is not None else None,
+            interval=self._interval,
+            beat=None if self._last is None else now - self._last,
+            tried=None if self._tried is None else now - self._tried,
+            outage=None if failing is None else now - failing[0],
+            error=error if error is not None or failing is None else failing[1],
+            server=server,
+        )
 
     def stop(self, *, leave: bool = True) -> None:
         """Beat no more, and with *leave* tell the storage that this node has left."""

@@ -25,6 +25,7 @@ from gaffer.drivers import Drivers
 from gaffer.errors import InvalidDriver, Stopped, UnknownQueue
 from gaffer.events import Hook
 from gaffer.execution import running, shielded
+from gaffer.health import Health, judged
 from gaffer.heartbeat import Heartbeat
 from gaffer.job import Job
 from gaffer.ledger import Ledger
@@ -193,6 +194,21 @@ class Process:
             found = [job for job in orphans if job.queue == conf.name]
             if found and supervisor.runner.serving and conf.driver.storage == driver.storage:
                 supervisor.runner.rescue(found, lease)
+
+    @shielded
+    def health(self, timeout: Duration | None = 2.0) -> Health:
+        """Return whether this process lives and is ready: for the probes of whoever keeps it.
+
+        Each storage that has a queue here is asked, and has *timeout* seconds to answer; with
+        `None` nobody is asked, and this returns at once from what the process knows. A storage that
+        is away makes it not ready, and not dead. Raises nothing for what it finds.
+        """
+        wait = check_option("timeout", timeout, checks.duration(0.01, checks.DAY))
+        return judged(
+            {name: supervisor.health() for name, supervisor in self._queues.copy().items()},
+            [heart.health(wait) for heart in self._drivers.hearts()],
+            stopped=self._stopping,
+        )
 
     # -- life ----------------------------------------------------------------------------------
 

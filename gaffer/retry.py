@@ -18,6 +18,8 @@ class Retry:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._failures = 0
+        self.since: float | None = None
+        """Since when it fails, in the clock's monotonic seconds; `None`: it does not."""
         self.at: float | None = None
         """When to try again, in the clock's monotonic seconds; `None`: any time."""
 
@@ -30,10 +32,12 @@ class Retry:
         """Note a failure; return the seconds to wait."""
         pause = min(_FIRST * 2.0**self._failures, _LONGEST) * (0.5 + random() / 2)
         self._failures = min(self._failures + 1, 10)
-        self.at = self._clock.monotonic() + pause
+        now = self._clock.monotonic()
+        self.since = now if self.since is None else self.since
+        self.at = now + pause
         return pause
 
     def succeeded(self) -> None:
         """Forget the failures."""
         self._failures = 0
-        self.at = None
+        self.at = self.since = None

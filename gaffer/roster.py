@@ -102,6 +102,12 @@ class Roster:
         running = list(self._running.values())
         return max((execution.job.shutdown_timeout for execution in running), default=0.0)
 
+    def overdue(self) -> float | None:
+        """Return the seconds that a running job is past its end, at the most; `None`: none is."""
+        now = self._clock.monotonic()
+        late = [now - execution.deadline for execution in list(self._running.values())]
+        return max((seconds for seconds in late if seconds > 0), default=None)
+
     def hurry(self, grace: float | None) -> None:
         """Give each running job its shutdown timeout, at most *grace*."""
         now = self._clock.monotonic()

@@ -72,6 +72,9 @@ class Runner:
         self.turn = Turn(self.service, self._inbox.put, self._stand_in, clock)
         self._polls: list[set[UUID]] = []
         self._reported_at = clock.monotonic()
+        self.turned_at: float | None = None  # this and the next two tell of the last that went well
+        self.claimed_at: float | None = None
+        self.settled_at: float | None = None
         self._stop_asked: tuple[float | None, float] | None = None  # written by any thread
         self._stop_by: float | None = None
         self._orphans: tuple[Sequence[Job], float] | None = None  # written by the heartbeat
@@ -82,6 +85,22 @@ class Runner:
     def active(self) -> int:
         """How many jobs run here and now."""
         return len(self._roster)
+
+    @property
+    def unwritten(self) -> int:
+        """How many attempts have ended and are not written yet."""
+        return len(self._outbox)
+
+    @property
+    def overdue(self) -> float | None:
+        """Seconds that a running job is past its end, at the most; `None`: none is."""
+        return self._roster.overdue()
+
+    @property
+    def failing_since(self) -> float | None:
+        """Since when storage takes no claim or no outcome, in monotonic seconds."""
+        since = (self._claiming.since, self._writing.since)
+        return min((at for at in since if at is not None), default=None)
 
     @property
     def serving(self) -> bool:
@@ -178,6 +197,7 @@ class Runner:
     def step(self) -> bool:
         """Collect, settle, claim; return whether there is more to come."""
         with self.turn.lock:
+            self.turned_at = self._clock.monotonic()
             self._collect(self._patience())
             self._settle()
             self._claim()
@@ -243,6 +263,7 @@ class Runner:
             self._went(self._writing, self._outbox.write())
 
     def _settled(self, ids: Sequence[UUID]) -> None:
+        self.settled_at = self._clock.monotonic()
         if self._polls:
             for polled in self._polls:
                 polled.difference_update(ids)
@@ -295,6 +316,7 @@ class Runner:
             return set()
         jobs = self.claims.make(free, self.unsettled, even_paused=even_paused)
         self._claiming.succeeded()
+        self.claimed_at = self._clock.monotonic()
         # As many as were asked for: there may be others.
         self.lookout.wanted = len(jobs) == free
         started, unable = self._roster.run(jobs, self.ledger.conf)

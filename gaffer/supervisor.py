@@ -22,6 +22,7 @@ from gaffer.errors import (
 from gaffer.events import Hook, QueuePaused, QueueResumed
 from gaffer.execution import breathe, running
 from gaffer.hand import Claiming
+from gaffer.health import QueueHealth
 from gaffer.heartbeat import Heartbeat
 from gaffer.info import QueueInfo, WorkersInfo
 from gaffer.job import JSON, Job, JobState
@@ -254,6 +255,26 @@ class Supervisor:
                 max_local=conf.max_workers,
                 max_global=conf.global_max_workers,
             ),
+        )
+
+    def health(self) -> QueueHealth:
+        """Return how the queue does here; waits for nobody."""
+        runner, now = self.runner, self._clock.monotonic()
+
+        def age(moment: float | None) -> float | None:
+            return None if moment is None else now - moment
+
+        return QueueHealth(
+            working=runner.service.running,
+            turn=age(runner.turned_at),
+            claim=age(runner.claimed_at),
+            settle=age(runner.settled_at),
+            outage=age(runner.failing_since),
+            unwritten=runner.unwritten,
+            active=runner.active,
+            abandoned=runner.abandoned,
+            stuck=runner.stuck,
+            overdue=runner.overdue,
         )
 
     def _paused(self) -> bool:

@@ -23,7 +23,7 @@ LAYERS = {
     for layer, modules in enumerate(
         [
             "errors clock ids token",
-            "job checks conf codec info pace",
+            "job checks conf codec info pace health",
             "machine events failures",
             "driver",
             "ledger step writing selection discovery service asking interrupt retry lookout",

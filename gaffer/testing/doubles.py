@@ -14,6 +14,7 @@ from gaffer.driver import (
     Claim,
     Cutoffs,
     Driver,
+    DriverHealth,
     DriverUnavailable,
     Job,
     JobFilter,
@@ -174,6 +175,9 @@ class FaultyDriver(Driver):
     @property
     def storage(self) -> Hashable:  # noqa: D102
         return self.inner.storage
+
+    def health(self, timeout: float) -> DriverHealth:  # noqa: D102
+        return self._call("health", lambda: self.inner.health(timeout))
 
     def now(self) -> datetime:  # noqa: D102
         return self._call("now", self.inner.now)

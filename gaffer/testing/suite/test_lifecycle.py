@@ -10,7 +10,7 @@ import threading
 import traceback
 import warnings
 
-from gaffer.driver import Driver, Job
+from gaffer.driver import Driver, DriverHealth, Job
 from gaffer.testing.doubles import PATIENCE
 from gaffer.testing.harness import DriverHarness
 from gaffer.testing.suite.scene import ids, listed, put, take
@@ -32,6 +32,14 @@ def test_stopping_again_does_nothing(harness: DriverHarness, driver: Driver) -> 
     handle.stop()
 
     assert listed(driver) == [job]
+
+
+def test_health_is_told_within_its_time(driver: Driver) -> None:
+    health = driver.health(5.0)
+
+    assert isinstance(health, DriverHealth)
+    assert health.clock_offset is None or isinstance(health.clock_offset, float)
+    assert all(n is None or n >= 0 for n in (health.connections, health.rows, health.dead_rows))
 
 
 def test_a_handle_that_stops_leaves_the_others_alone(

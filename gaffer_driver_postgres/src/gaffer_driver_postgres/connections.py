@@ -108,6 +108,12 @@ class Connections:
             own.close(timeout=0.5)
         self.guard.stop()
 
+    @property
+    def pooled(self) -> int:
+        """How many connections our own pool has; none of a given one is ours."""
+        own = self._own
+        return 0 if own is None else own.get_stats().get("pool_size", 0)
+
     def after_fork(self) -> None:
         """Forget, untouched, what belongs to the parent."""
         _parked.extend([self._own, self._given, self.guard])
@@ -271,6 +277,12 @@ class Line:
         cursor = cursor_of(self.connection)
         with self._connections.guard.within(timeout, self.connection):
             return work(cursor)
+
+    @property
+    def open(self) -> bool:
+        """Whether it has a connection now."""
+        connection = self.connection
+        return connection is not None and not connection.closed
 
     def drop(self) -> None:
         """Close the connection; the next call opens another."""

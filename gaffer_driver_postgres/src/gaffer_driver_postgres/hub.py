@@ -152,6 +152,18 @@ class Hub:
         server = self._connections.server
         return self._notify and not (server is not None and server.pooled)
 
+    @property
+    def open(self) -> bool:
+        """Whether it has a connection now."""
+        return self._line.open
+
+    @property
+    def listening(self) -> bool | None:
+        """Whether it hears what others announce; `None` if it may not, or nobody waits here."""
+        if not self._announces or not self._watches:
+            return None
+        return self.open and self._listening is not None
+
     def stop(self) -> None:
         """Announce what waits, and end the thread."""
         with self._lock:

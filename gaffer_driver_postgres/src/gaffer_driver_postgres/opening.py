@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Self
 
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from gaffer.driver import Driver, DriverError
+from gaffer.driver import Driver, DriverError, DriverHealth, SystemClock
 from gaffer_driver_postgres.clock import ServerClock, monotonic
 from gaffer_driver_postgres.connections import Connections, Line
 from gaffer_driver_postgres.embedded import EmbeddedServer
@@ -183,6 +183,25 @@ class Opening(Driver):
         before = monotonic()
         [(instant,)] = cursor.execute(self._sql.clock).fetchall()
         self._clock.measured(instant, before, monotonic())
+
+    def health(self, timeout: float) -> DriverHealth:
+        """Return what the server and our connections say; raise `DriverUnavailable`."""
+        values = {"jobs": f"{self._sql.schema}.jobs"}
+        [(instant, oldest, rows, dead)] = self._call(
+            "look at the server",
+            lambda cursor: cursor.execute(self._sql.health, values).fetchall(),
+            again=True,
+            timeout=min(timeout, self._options.timeout),
+        )
+        ahead = instant.replace(tzinfo=UTC) - SystemClock().now()
+        return DriverHealth(
+            connections=self._connections.pooled + self._pulse.open + self._hub.open,
+            listening=self._hub.listening,
+            clock_offset=ahead.total_seconds(),
+            oldest_transaction=oldest,
+            rows=rows,
+            dead_rows=dead,
+        )
 
     def _call(self, what: str, work: Callable[[Cursor], Any], **options: Any) -> Any:
         if self._process != os.getpid():  # forked by a server that does not tell Python: uWSGI

@@ -67,6 +67,7 @@ class Statements:
     node_leave: str = ""
     orphans: str = ""
     ready: str = ""
+    health: str = ""
 
 
 _ARRAYS = (
@@ -162,6 +163,16 @@ _TEXTS = {
                     AND n.beat_at > {s}.clock() - %(lease)s::float8 * interval '1 second'
             )
         ORDER BY j.created_at, j.id
+    """,
+    # Of a transaction of somebody else, without the right to see it, nothing is told.
+    "health": """
+        SELECT {s}.clock() AT TIME ZONE 'UTC', (
+            SELECT extract(epoch FROM max(clock_timestamp() - a.xact_start))::float8
+            FROM pg_stat_activity a
+            WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
+                AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
+        ), (SELECT t.n_live_tup FROM pg_stat_all_tables t WHERE t.relid = %(jobs)s::regclass),
+        (SELECT t.n_dead_tup FROM pg_stat_all_tables t WHERE t.relid = %(jobs)s::regclass)
     """,
     "ready": "SELECT r FROM {s}.ready_1(%s::text[]) r",
 }
