@@ -6,6 +6,7 @@ import argparse
 import json
 import platform
 import sys
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
@@ -49,12 +50,13 @@ def main() -> int:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting"
     )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
     if not options.name:
         print("\n".join(f"{name}: {trial(name).full}" for name in names()))
         return 0
     changes = {key: json.loads(value) for key, _, value in (s.partition("=") for s in options.set)}
-    kept = True
+    kept, told = True, {}
     for name in options.name:
         one = trial(name)
         settings = {**(one.short if options.short else one.full), **changes}
@@ -62,6 +64,9 @@ def main() -> int:
         figures = list(one.run(**settings))
         print(table(figures), flush=True)
         kept &= all(figure.kept for figure in figures)
+        told[name] = {"settings": settings, "figures": [asdict(figure) for figure in figures]}
+    if options.json:
+        options.json.write_text(json.dumps(told, indent=1) + "\n")
     return 0 if kept else 1
 
 
