@@ -242,7 +242,8 @@ class Driver(ABC):
     def job_orphans(self, queue: str | None, lease: float) -> list[Job]:
         """Return the executing jobs of *queue* whose node last beat *lease* seconds ago or earlier.
 
-        Or never has, or has left. `None`: of all queues. By (created_at, id). Changes nothing.
+        Or never has, or has left. `None`: of all queues. By (created_at, id). Changes nothing. A
+        beat that is ahead of `now()` by more than *lease* may count as none: a clock was set back.
         """
 
     # -- waking ----------------------------------------------------------------------------------

@@ -155,12 +155,14 @@ _TEXTS = {
         DELETE FROM {s}.nodes n
         WHERE n.name = %s OR n.beat_at < {s}.clock() - interval '1 day'
     """,
+    # A beat far ahead is one that a clock has left behind when it was set back.
     "orphans": """
         SELECT {columns} FROM {s}.jobs j JOIN {s}.queues q ON q.id = j.queue_id
         WHERE j.state = 'executing' AND (%(queue)s::text IS NULL OR q.name = %(queue)s)
             AND NOT EXISTS (
                 SELECT FROM {s}.nodes n WHERE n.name = j.node
                     AND n.beat_at > {s}.clock() - %(lease)s::float8 * interval '1 second'
+                    AND n.beat_at <= {s}.clock() + %(lease)s::float8 * interval '1 second'
             )
         ORDER BY j.created_at, j.id
     """,
