@@ -72,6 +72,22 @@ def test_a_claim_that_has_not_committed_holds_up_no_insert(
     assert max(seconds) < 0.1
 
 
+def test_a_claim_that_has_not_committed_holds_up_no_claim(
+    server: str, schema: str, queue: Queue, driver: PostgresDriver
+) -> None:
+    jobs = queue.insert_many([None] * 4)
+    sql = Statements(quoted(schema))
+    values = ["q", 2, None, "node", driver.now().isoformat(), False]
+
+    with psycopg.connect(server) as claiming:
+        claimed = {row[0] for row in claiming.execute(sql.job_claim, values).fetchall()}
+        # Else it would wait until the driver's deadline.
+        others = {job.id for job in claim(driver, 4)}
+
+    assert claimed == {job.id for job in jobs[:2]}
+    assert others == {job.id for job in jobs[2:]}
+
+
 # -- order -----------------------------------------------------------------------------------------
 
 
