@@ -142,6 +142,24 @@ def test_the_jobs_of_a_process_that_was_killed_run_elsewhere_and_its_slots_are_f
     assert (audit.executing(), audit.most_executing()) == (0, 3)
 
 
+def test_a_process_that_restarts_at_once_does_not_keep_the_jobs_of_its_former_life(
+    work: Work, audit: Audit, g: Gaffer
+) -> None:
+    """F6: the beats of the second life are not those of the first."""
+    options = {"max_workers": 3, "backoff": 0.0}
+    queue = g.ensure_queue("q", backoff=0.0)
+    first = work(q=options)
+    held = queue.insert_many(["hold once"] * 3)
+    until(lambda: audit.executing() == 3)
+
+    first.kill()
+    second = work(q=options)
+    second.wait_ready()
+    until(lambda: ended(queue, 3))
+
+    assert sorted(second.jobs("job.rescue")) == sorted(str(job.id) for job in held)
+
+
 def test_the_result_of_a_process_that_hung_past_its_lease_is_refused(
     work: Work, audit: Audit, g: Gaffer
 ) -> None:

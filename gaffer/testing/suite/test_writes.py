@@ -160,6 +160,16 @@ def test_one_bad_job_spoils_the_batch(driver: Driver) -> None:
         refused(driver, turned, taken.id)
 
 
+def test_one_end_that_comes_too_late_spoils_the_batch(driver: Driver, other: Driver) -> None:
+    for _ in range(3):
+        put(driver)
+    jobs = [take_one(driver) for _ in range(3)]
+    other.job_delete(jobs[1].id)
+    ends = [machine.settle(job, Complete(), now=NOW) for job in jobs]
+
+    refused(driver, ends, jobs[1].id)
+
+
 def test_a_conflict_names_all_jobs_at_fault_and_no_others(driver: Driver) -> None:
     taken, stale, fine, gone = (put(driver) for _ in range(4))
     driver.job_delete(gone.id)
