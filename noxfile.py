@@ -109,6 +109,13 @@ def trials(session: nox.Session) -> None:
     session.run("python", "-m", "tests.trials", *session.posargs)
 
 
+@nox.session
+def mutations(session: nox.Session) -> None:
+    """Whether the tests notice when a line is gone that a promise hangs on: four minutes."""
+    install(session)
+    session.run("python", "-m", "tests.mutations", *session.posargs)
+
+
 @nox.session(venv_backend="none")
 def older(session: nox.Session) -> None:
     """The PostgreSQL driver on the oldest server at hand; uses the environment that nox is in."""

@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ import pytest
 
 import gaffer
 from gaffer.driver import JobFilter
-from gaffer_driver_memory import MemoryDriver
+from gaffer_driver_memory import MemoryDriver, Storage
 from tests.rig.waiting import KEEP, Recorder, busy, states, threads, until
 
 LENGTHS = (0.9, 1.6)
@@ -69,6 +69,32 @@ def test_an_interrupted_job_ends_its_thread_at_once_and_is_not_called_late(
     assert error.error["type"] == "timeout"
     assert "busy" in error.error["traceback"]
     assert seen.of(gaffer.JobLate) == []
+
+
+def test_a_shot_waits_for_the_end_of_a_call_of_gaffer(storage: Storage) -> None:
+    """F31."""
+    seen = Recorder()
+    passed: list[str] = []
+
+    class Slow(MemoryDriver):
+        def job_write(self, jobs: Sequence[gaffer.Job], connection: Any = None) -> list[gaffer.Job]:
+            if jobs[0].queue == "target":
+                until(lambda: seen.of(gaffer.JobFailed))  # the shot has been fired
+                busy(0.05)
+                passed.append("whole")
+            return super().job_write(jobs, connection)
+
+    def work(job: gaffer.Job) -> None:
+        target.insert(None)
+        passed.append("behind")
+
+    with gaffer.Gaffer(Slow(storage), hooks=[seen]) as g:
+        target = g.ensure_queue("target")
+        queue = g.ensure_queue("q", worker=work, interrupt=True, timeout=0.05, max_attempts=1)
+        queue.insert(None)
+        until(lambda: seen.of(gaffer.JobFailed) and queue.info().workers.abandoned == 0)
+
+    assert passed == ["whole"]
 
 
 def test_calls_of_gaffer_from_shot_jobs_are_whole(

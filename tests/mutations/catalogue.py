@@ -10,6 +10,23 @@ DRIVER = "gaffer_driver_postgres/src/gaffer_driver_postgres"
 FUNCTIONS = f"{DRIVER}/migrations/0002_functions.up.sql"
 STORAGE = "gaffer_driver_memory/src/gaffer_driver_memory/storage.py"
 SUITE = "tests/test_conformance.py"
+CALLERS_NEIGHBOURS = "tests/postgres/test_callers_neighbours.py"
+CHAIN_RACES = "tests/postgres/test_chain_races.py"
+DEADLOCKS = "tests/postgres/test_deadlocks.py"
+HEARTBEAT = "tests/test_heartbeat.py"
+INTERRUPT = "tests/faults/test_interrupt.py"
+INTERRUPTED_JOBS = "tests/faults/test_interrupted_jobs.py"
+LOST_ANSWERS = "tests/faults/test_lost_answers.py"
+MEMORY_THREADS = "tests/faults/test_memory_threads.py"
+NODES = "tests/faults/test_nodes.py"
+PARTITIONS = "tests/postgres/test_partitions.py"
+POOLS = "tests/postgres/test_pools.py"
+RACES = "tests/postgres/test_races.py"
+REFUSED_OUTCOMES = "tests/postgres/test_refused_outcomes.py"
+RETRY = "tests/test_retry.py"
+SEMANTICS = "tests/postgres/test_semantics.py"
+TIMEOUTS = "tests/test_timeouts.py"
+TOKEN = "tests/test_token.py"
 ON_POSTGRES = ["--driver=postgres"]
 
 _OF_WRITES = [
@@ -21,7 +38,7 @@ _OF_WRITES = [
             "    WHERE j.id = w.id AND j.revision = w.revision - 1;"
         ),
         new="scheduled_at, ended_at, result, errors)\n    WHERE j.id = w.id;",
-        tests=["tests/postgres/test_races.py::test_of_two_writes_of_one_revision_one_counts_and_all_of_it"],
+        tests=[f"{RACES}::test_of_two_writes_of_one_revision_one_counts_and_all_of_it"],
     ),
     Mutant(
         name="write asks for no revision",
@@ -36,7 +53,8 @@ _OF_WRITES = [
         path=FUNCTIONS,
         old="    IF v_count <> cardinality(p_ids) THEN",
         new="    IF v_count = 0 THEN",
-        tests=["tests/postgres/test_races.py::test_of_two_writes_of_one_revision_one_counts_and_all_of_it"],
+        tests=[f"{SUITE}::test_one_end_that_comes_too_late_spoils_the_batch"],
+        options=ON_POSTGRES,
     ),
     Mutant(
         name="the memory driver asks for no revision",
@@ -50,21 +68,25 @@ _OF_WRITES = [
         path="gaffer/writing.py",
         old="for pause in (*_PAUSES, None):",
         new="for pause in (None,):",
-        tests=["tests/faults/test_lost_answers.py::test_an_insert_whose_answer_was_lost_is_stored_once_and_told_once"],
+        tests=[
+            f"{LOST_ANSWERS}::test_an_insert_whose_answer_was_lost_is_stored_once_and_told_once"
+        ],
     ),
     Mutant(
         name="what an insert finds under its id is never its own",
         path="gaffer/writing.py",
         old="if pause == _PAUSES[0] or not all(_inserted(driver, job) for job in jobs):",
         new="if True:",
-        tests=["tests/faults/test_lost_answers.py::test_an_insert_whose_answer_was_lost_is_stored_once_and_told_once"],
+        tests=[
+            f"{LOST_ANSWERS}::test_an_insert_whose_answer_was_lost_is_stored_once_and_told_once"
+        ],
     ),
     Mutant(
         name="what has landed counts as late",
         path="gaffer/writing.py",
         old="landed = self._driver.job_get(step.after.id) == step.after",
         new="landed = False",
-        tests=["tests/faults/test_lost_answers.py::test_a_settled_attempt_whose_answer_was_lost_is_recorded_once"],
+        tests=[f"{LOST_ANSWERS}::test_a_settled_attempt_whose_answer_was_lost_is_recorded_once"],
     ),
 ]
 
@@ -115,7 +137,7 @@ _OF_LOCKS = [
         path=FUNCTIONS,
         old="    IF p_most IS NOT NULL OR v_chained THEN\n",
         new="    IF p_most IS NOT NULL THEN\n",
-        tests=["tests/postgres/test_chain_races.py"],
+        tests=[CHAIN_RACES],
         tries=3,
     ),
     Mutant(
@@ -123,7 +145,7 @@ _OF_LOCKS = [
         path=FUNCTIONS,
         old="    IF p_chained THEN\n        PERFORM {schema}.lock_chains_1(p_ids);\n    END IF;\n",
         new="",
-        tests=["tests/postgres/test_chain_races.py"],
+        tests=[CHAIN_RACES],
         tries=3,
     ),
     Mutant(
@@ -131,7 +153,7 @@ _OF_LOCKS = [
         path=FUNCTIONS,
         old="            LIMIT v_limit FOR NO KEY UPDATE SKIP LOCKED\n",
         new="            LIMIT v_limit FOR NO KEY UPDATE\n",
-        tests=["tests/postgres/test_semantics.py::test_a_claim_that_has_not_committed_holds_up_no_claim"],
+        tests=[f"{SEMANTICS}::test_a_claim_that_has_not_committed_holds_up_no_claim"],
     ),
     Mutant(
         name="a claim takes rows unlocked",
@@ -147,14 +169,16 @@ _OF_LOCKS = [
         path=f"{DRIVER}/statements.py",
         old="%s::uuid, (SELECT q.id FROM {{s}}.queues q WHERE q.name = %s FOR KEY SHARE),",
         new="%s::uuid, (SELECT q.id FROM {{s}}.queues q WHERE q.name = %s),",
-        tests=["tests/postgres/test_callers_neighbours.py::test_a_queue_is_not_deleted_under_a_job_that_is_about_to_be_committed"],
+        tests=[
+            f"{CALLERS_NEIGHBOURS}::test_a_queue_is_not_deleted_under_a_job_that_is_about_to_be_committed"
+        ],
     ),
     Mutant(
         name="ends of attempts are written in any order",
         path=f"{DRIVER}/writing.py",
         old="ends = sorted(ends, key=lambda pair: pair[1].id.int)",
         new="ends = list(ends)",
-        tests=[f"{SUITE}::test_batches_that_cross_do_not_block_each_other", "tests/postgres/test_deadlocks.py"],
+        tests=[f"{SUITE}::test_batches_that_cross_do_not_block_each_other", DEADLOCKS],
         options=ON_POSTGRES,
         tries=3,
     ),
@@ -162,55 +186,105 @@ _OF_LOCKS = [
         name="READ COMMITTED is not forced",
         path=f"{DRIVER}/sessions.py",
         old="    ('default_transaction_isolation', 'read committed'),\n",
-        new="    ('default_transaction_isolation', current_setting('default_transaction_isolation')),\n",
-        tests=["tests/postgres/test_pools.py::test_claims_at_once_neither_fail_nor_exceed_a_limit_whatever_the_default_isolation"],
+        new="    ('default_transaction_isolation', NULL),\n",
+        tests=[
+            f"{POOLS}::test_claims_at_once_neither_fail_nor_exceed_a_limit_whatever_the_default_isolation"
+        ],
     ),
     Mutant(
         name="silent calls are not cut off",
         path=f"{DRIVER}/guard.py",
         old="late = [call for call in self._calls if call.deadline <= monotonic()]",
         new="late: list[_Call] = []",
-        tests=["tests/postgres/test_partitions.py::test_every_call_into_silence_ends_at_its_deadline"],
+        tests=[f"{PARTITIONS}::test_every_call_into_silence_ends_at_its_deadline"],
     ),
     Mutant(
         name="the memory driver takes no lock",
         path=STORAGE,
         old="        with self.lock:\n            try:\n                made = make()\n",
         new="        if True:\n            try:\n                made = make()\n",
-        tests=[f"{SUITE}::test_each_job_is_claimed_once", "tests/faults/test_memory_threads.py"],
+        tests=[f"{SUITE}::test_each_job_is_claimed_once", MEMORY_THREADS],
         tries=3,
+    ),
+    Mutant(
+        name="the deletion of a queue waits for no insert",
+        path=FUNCTIONS,
+        old="FROM {schema}.queues q WHERE q.name = p_name FOR UPDATE;",
+        new="FROM {schema}.queues q WHERE q.name = p_name;",
+        tests=[
+            f"{CALLERS_NEIGHBOURS}::test_a_queue_is_not_deleted_under_a_job_that_is_about_to_be_committed"
+        ],
+    ),
+    Mutant(
+        name="migrations take no lock",
+        path=f"{DRIVER}/migrations.py",
+        old='"SELECT pg_advisory_xact_lock(%s)", [self._key()]',
+        new='"SELECT %s::bigint", [self._key()]',
+        tests=[f"{POOLS}::test_migrations_at_once_are_applied_once_whatever_the_default_isolation"],
+        tries=3,
+    ),
+    Mutant(
+        name="a pause is not obeyed",
+        path=FUNCTIONS,
+        old="    IF NOT FOUND OR (v_paused AND NOT p_even_paused) OR p_limit <= 0 THEN\n",
+        new="    IF NOT FOUND OR p_limit <= 0 THEN\n",
+        tests=[f"{SUITE}::test_nothing_is_claimed_from_a_paused_queue"],
+        options=ON_POSTGRES,
     ),
 ]
 
 _OF_NODES = [
-    # Short, for the condition may grow.
+    # Their texts are short, so that they hold when what is around them changes.
     Mutant(
         name="everybody may rescue at once",
         path="gaffer/heartbeat.py",
         old="if self._last is None or self._last - self._since < self._lease:",
         new="if self._last is None:",
-        tests=["tests/test_heartbeat.py"],
+        tests=[HEARTBEAT],
     ),
     Mutant(
         name="a jump of the storage's clock is not noticed",
         path="gaffer/heartbeat.py",
         old="if gap or jumped:",
         new="if gap:",
-        tests=["tests/test_heartbeat.py"],
+        tests=[HEARTBEAT],
     ),
     Mutant(
         name="a lost claim is never reconciled",
         path="gaffer/claims.py",
         old="        if self._doubt:\n",
         new="        if False:\n",
-        tests=["tests/faults/test_lost_answers.py::test_a_claim_whose_answer_was_lost_is_released_by_the_node_itself"],
+        tests=[
+            f"{LOST_ANSWERS}::test_a_claim_whose_answer_was_lost_is_released_by_the_node_itself"
+        ],
     ),
     Mutant(
         name="jobs that run are taken for those of a lost claim",
         path="gaffer/claims.py",
         old="self._reconcile({*known(), *self._held})",
         new="self._reconcile(set())",
-        tests=["tests/faults/test_lost_answers.py::test_jobs_that_run_are_not_released_with_those_of_a_lost_claim"],
+        tests=[f"{LOST_ANSWERS}::test_jobs_that_run_are_not_released_with_those_of_a_lost_claim"],
+    ),
+    Mutant(
+        name="a gap between beats is not noticed",
+        path="gaffer/heartbeat.py",
+        old="            if gap or jumped:\n",
+        new="            if jumped:\n",
+        tests=[HEARTBEAT],
+    ),
+    Mutant(
+        name="a node is called like its life before",
+        path="gaffer/process.py",
+        old='{os.getpid()}-{uuid4().hex[:12]}"',
+        new='0"',
+        tests=[NODES],
+    ),
+    Mutant(
+        name="nodes come back in step",
+        path="gaffer/retry.py",
+        old=" * (0.5 + random() / 2)",
+        new="",
+        tests=[RETRY],
     ),
 ]
 
@@ -220,36 +294,55 @@ _OF_THREADS = [
         path="gaffer/interrupt.py",
         old="        if self._token.take():\n            if self._thread:\n",
         new="        if True:\n            if self._thread:\n",
-        tests=["tests/faults/test_interrupt.py::test_an_uninterruptible_block_is_never_torn"],
+        tests=[f"{INTERRUPT}::test_a_shot_during_an_uninterruptible_block_is_raised_at_its_end"],
     ),
     Mutant(
         name="a job that ends does not wait for its shot",
         path="gaffer/interrupt.py",
-        old="                if not self._token.take():\n                    self._await_shot()\n                break\n",
+        old=(
+            "                if not self._token.take():\n"
+            "                    self._await_shot()\n"
+            "                break\n"
+        ),
         new="                break\n",
-        tests=["tests/faults/test_interrupt.py::test_no_shot_escapes_from_thousands_of_attempts_that_end_about_when_they_are_shot"],
+        tests=[
+            f"{INTERRUPT}::test_no_shot_escapes_from_thousands_of_attempts_that_end_about_when_they_are_shot"
+        ],
     ),
     Mutant(
         name="calls of gaffer are not shielded",
         path="gaffer/execution.py",
         old="        with execution.uninterruptible():\n            return call(*args, **kwargs)\n",
         new="        return call(*args, **kwargs)\n",
-        tests=["tests/faults/test_interrupted_jobs.py::test_calls_of_gaffer_from_shot_jobs_are_whole"],
-        tries=3,
+        tests=[f"{INTERRUPTED_JOBS}::test_a_shot_waits_for_the_end_of_a_call_of_gaffer"],
     ),
     Mutant(
         name="a verdict can be changed",
         path="gaffer/token.py",
         old="        return self._decided.setdefault(None, verdict) == verdict\n",
         new="        self._decided[None] = verdict\n        return True\n",
-        tests=["tests/test_timeouts.py"],
+        tests=[TOKEN, TIMEOUTS],
+    ),
+    Mutant(
+        name="a shot held off is forgotten",
+        path="gaffer/interrupt.py",
+        old="                self._spent = True\n                raise JobTimeout\n",
+        new="                self._spent = True\n",
+        tests=[f"{INTERRUPT}::test_a_shot_during_an_uninterruptible_block_is_raised_at_its_end"],
+    ),
+    Mutant(
+        name="one outcome that is refused holds up the others",
+        path="gaffer/outbox.py",
+        old="if error is None or len(steps) == 1 or isinstance(",
+        new="if True or isinstance(",
+        tests=[REFUSED_OUTCOMES],
     ),
     Mutant(
         name="a token can be taken twice",
         path="gaffer/token.py",
         old="            return self._held.pop()\n",
         new="            return self._held[-1]\n",
-        tests=["tests/faults/test_interrupt.py::test_an_uninterruptible_block_is_never_torn"],
+        tests=[TOKEN, INTERRUPT],
     ),
 ]
 

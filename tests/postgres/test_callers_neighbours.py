@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg import IsolationLevel
 
-from gaffer import Conflict, Gaffer, JobState, Queue, QueueHasJobs
+from gaffer import Conflict, Gaffer, JobState, NewJob, Queue, QueueHasJobs
 from gaffer.driver import DriverUnavailable
 from gaffer_driver_postgres import PostgresDriver
 from tests.conftest import Calling, quiet
@@ -126,19 +127,29 @@ def test_two_open_transactions_do_not_wait_for_each_other(
     assert len(queue.list()) == 3
 
 
+@pytest.mark.parametrize(
+    "jobs",
+    [[1], [1, 2], [1, NewJob(2, priority=1)], [NewJob(1, chain="c")]],
+    ids=["one", "alike", "different", "in a chain"],
+)
 def test_a_queue_is_not_deleted_under_a_job_that_is_about_to_be_committed(
-    queue: Queue, driver: PostgresDriver, pending: psycopg.Connection, admin: psycopg.Connection
+    jobs: list[Any],
+    queue: Queue,
+    driver: PostgresDriver,
+    connection: psycopg.Connection,
+    admin: psycopg.Connection,
 ) -> None:
+    queue.insert_many(jobs, connection=connection)
     deletion = Calling(lambda: driver.queue_delete("q"))
     waits = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
-    until(lambda: admin.execute(waits, ["%delete_queue%"]).rowcount)
+    until(lambda: deletion.returned or admin.execute(waits, ["%delete_queue%"]).rowcount)
     assert not deletion.returned
 
-    pending.commit()
+    connection.commit()
 
     with pytest.raises(QueueHasJobs):
         deletion.result()
-    assert len(queue.list()) == 4
+    assert len(queue.list()) == len(jobs)
 
 
 # -- waking ----------------------------------------------------------------------------------------
