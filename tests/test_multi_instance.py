@@ -21,6 +21,7 @@ from gaffer.testing.doubles import FaultyDriver
 from gaffer.testing.harness import DriverHarness
 from gaffer_driver_memory import MemoryDriver
 from tests.conftest import PATIENCE, Gate, MakeGaffer, Polled, Recorder, fail, quiet
+from tests.rig.waiting import until
 
 LEASE = 0.5
 PULSE: dict[str, Any] = {"beat_interval": 0.1, "lease": LEASE}
@@ -151,6 +152,28 @@ def test_the_job_of_a_silent_process_is_a_failed_attempt_and_retried(
     [completed] = recorder.wait_for(JobCompleted)
     assert completed.job == queue.get(job.id)
     assert completed.job.result == "again"
+
+
+def test_a_process_that_does_not_serve_a_queue_leaves_its_jobs_to_one_that_does(
+    make_gaffer: MakeGaffer, driver: Driver, gate: Gate, harness: DriverHarness, recorder: Recorder
+) -> None:
+    """F7: it has no idea of their retries and forwards."""
+    [job] = silenced(make_gaffer, driver, gate, max_attempts=2, backoff=0).list()
+    faulty = FaultyDriver(driver)
+    stranger = make_gaffer(faulty, **PULSE, hooks=[recorder])
+    stranger.create_queue("another", worker=fail, **quiet(poll_interval=0.01))
+    stranger.create_queue("q", **quiet())
+
+    harness.advance(LEASE * 4)
+    before = faulty.calls.count("job_orphans")
+    until(lambda: faulty.calls.count("job_orphans") > before + 3)
+    left, rescued = driver.job_get(job.id), recorder.of(JobRescued)
+    server = make_gaffer(**PULSE, hooks=[recorder])
+    server.create_queue("q", worker=fail, **quiet(poll_interval=0.01))
+    later, *_ = recorder.wait_for(JobRescued)
+
+    assert (left, rescued) == (job, [])
+    assert (later.job.id, later.job.attempt) == (job.id, 1)
 
 
 def test_the_last_attempt_of_a_silent_process_is_failed_and_forwarded(

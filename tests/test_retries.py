@@ -178,3 +178,23 @@ def test_other_jobs_run_while_one_waits_for_its_retry(make_gaffer: MakeGaffer) -
     queue.poll()
 
     assert [queue.get(job.id).attempt for job in (first, second)] == [1, 1]
+
+
+def test_jobs_that_fail_together_come_back_spread(manual: Gaffer) -> None:
+    """F29: over a fifth of the delay, by the jitter that an exponential backoff has."""
+    backoff = Exponential(base=1000, factor=2, maximum=10_000)
+    options = quiet(backoff=backoff, max_workers=50)
+    queue = manual.create_queue("q", worker=fail, **options)
+    queue.insert_many([None] * 200)
+    while queue.poll():
+        pass
+
+    delays = [
+        (job.scheduled_at - job.errors[0].at).total_seconds()
+        for job in queue.list()
+        if job.scheduled_at is not None
+    ]
+
+    assert len(delays) == 200
+    assert 900 <= min(delays) < 920
+    assert 1080 < max(delays) <= 1100
