@@ -112,10 +112,11 @@ class Ledger:
         return made
 
     def _new(self, payload: Any, options: Mapping[str, Any]) -> Job:
-        if isinstance(payload, NewJob):
+        kind = type(payload)  # not isinstance: it asks the object, which may raise
+        if issubclass(kind, NewJob):
             options = {**options, **check_job(payload.options())}
             payload = payload.payload
-        elif isinstance(payload, Job):
+        elif issubclass(kind, Job):
             raise InvalidJob("a Job is no payload; insert NewJob(job.payload, kind=job.kind, ...)")
         options = dict(options)
         return machine.create(

@@ -186,6 +186,25 @@ def test_a_payload_that_json_cannot_keep_is_refused_by_its_place(
     assert queue.list() == []
 
 
+class Hostile:
+    """Raises whatever it is asked, its class included."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise KeyboardInterrupt(name)
+
+
+def test_a_payload_that_raises_when_it_is_asked_is_refused_like_any_other(manual: Gaffer) -> None:
+    """F46."""
+    queue = manual.create_queue("q")
+
+    with pytest.raises(InvalidPayload) as one:
+        queue.insert(Hostile())
+    with pytest.raises(InvalidPayload) as many:
+        queue.insert_many([1, Hostile()])
+
+    assert (one.value.path, many.value.path) == ("payload", "payloads[1]")
+
+
 def test_a_payload_is_taken_as_it_was_at_insert(manual: Gaffer) -> None:
     """B34 [T]."""
     queue = manual.create_queue("q")
