@@ -191,7 +191,7 @@ def large() -> st.SearchStrategy[Any]:
         sizes.map(lambda size: "x" * (size - 2))
         | sizes.map(lambda size: "é" * ((size - 2) // 2))
         | sizes.map(lambda size: "\\" * ((size - 2) // 2))
-        | sizes.map(lambda size: [0] * ((size - 1) // 2))
+        | sizes.map(lambda size: [0] * 1000 + ["x" * (size - 2004)])
         | sizes.map(lambda size: {"k" * (size - 6): 1})
     )
 
@@ -212,7 +212,7 @@ def values() -> st.SearchStrategy[Any]:
     """Give values: about half of them can be kept, and a few are very large."""
     kinds = [payloads()] * 8 + [hostile()] * 6 + [refused_payloads().map(lambda pair: pair[0])] * 2
     common = st.one_of(kinds)
-    return st.integers(0, 399).flatmap(lambda die: large() if die == 0 else common)
+    return st.integers(0, 999).flatmap(lambda die: large() if die == 7 else common)
 
 
 def drawn(number: int, where: int) -> list[Any]:
@@ -283,17 +283,19 @@ class Side:
         self.values = values
         jobs = self.done.insert_many(range(2 * len(values)))
         self.done.flush(timeout=60.0)
-        stored = [self.done.get(job.id) for job in jobs]
-        return [
-            (job.state, job.result_json, [(error.attempt, error.error) for error in job.errors])
-            for job in stored
-        ]
+        stored = {job.id: job for job in self.done.list()}
+        return [_end(stored[job.id]) for job in jobs]
 
     def forget(self) -> None:
         """Delete all jobs."""
         for queue in (self.kept, self.many, self.done):
             while self.driver.job_prune(queue.name, dict.fromkeys(JobState, "all"), 10_000):
                 pass
+
+
+def _end(job: Job) -> Verdict:
+    errors = [(error.attempt, error.error) for error in job.errors]
+    return (job.state, job.result_json, errors)
 
 
 @contextmanager
@@ -342,7 +344,7 @@ class Count:
                 self.changed += sum(one != typed(other) for one, other in pairs)
         ended, others = (side.ends(some) for side in both)
         self.ends += sum(one != other for one, other in zip(ended, others, strict=True))
-        self.stuck += sum(not one[0].terminal for one in [*ended, *others])
+        self.stuck += sum(not state.terminal for state, *_ in [*ended, *others])
         for side in both:
             side.forget()
 
