@@ -18,6 +18,8 @@ INTERRUPT = "tests/faults/test_interrupt.py"
 INTERRUPTED_JOBS = "tests/faults/test_interrupted_jobs.py"
 LOST_ANSWERS = "tests/faults/test_lost_answers.py"
 MEMORY_THREADS = "tests/faults/test_memory_threads.py"
+MANY_PROCESSES = "tests/postgres/test_many_processes.py"
+MULTI_INSTANCE = "tests/test_multi_instance.py"
 NODES = "tests/faults/test_nodes.py"
 PARTITIONS = "tests/postgres/test_partitions.py"
 POOLS = "tests/postgres/test_pools.py"
@@ -245,8 +247,8 @@ _OF_NODES = [
     Mutant(
         name="a jump of the storage's clock is not noticed",
         path="gaffer/heartbeat.py",
-        old="if gap or jumped:",
-        new="if gap:",
+        old="if first or gap or abs(ahead) > self._lease / 2:",
+        new="if first or gap:",
         tests=[HEARTBEAT],
     ),
     Mutant(
@@ -261,16 +263,43 @@ _OF_NODES = [
     Mutant(
         name="jobs that run are taken for those of a lost claim",
         path="gaffer/claims.py",
-        old="self._reconcile({*known(), *self._held})",
-        new="self._reconcile(set())",
+        old="if self._doubt:\n            self._reconcile({*known(), *self._held})",
+        new="if self._doubt:\n            self._reconcile(set())",
         tests=[f"{LOST_ANSWERS}::test_jobs_that_run_are_not_released_with_those_of_a_lost_claim"],
     ),
     Mutant(
         name="a gap between beats is not noticed",
         path="gaffer/heartbeat.py",
-        old="            if gap or jumped:\n",
-        new="            if jumped:\n",
+        old="if first or gap or abs(ahead) > self._lease / 2:",
+        new="if first or abs(ahead) > self._lease / 2:",
         tests=[HEARTBEAT],
+    ),
+    Mutant(
+        name="a silence of one lease is not noticed",
+        path="gaffer/heartbeat.py",
+        old="return not first and (gap or ahead > self._lease)",
+        new="return False",
+        tests=[HEARTBEAT],
+    ),
+    Mutant(
+        name="jobs that others have taken are not told",
+        path="gaffer/claims.py",
+        old="self._taken(known - {job.id for job in held})",
+        new="self._taken([])",
+        tests=[
+            f"{MANY_PROCESSES}"
+            "::test_a_process_that_was_suspended_tells_the_jobs_that_others_have_taken"
+        ],
+    ),
+    Mutant(
+        name="a process rescues what it does not serve",
+        path="gaffer/process.py",
+        old="found = [job for job in orphans if job.queue == conf.name]",
+        new="found = [*orphans]",
+        tests=[
+            f"{MULTI_INSTANCE}"
+            "::test_a_process_that_does_not_serve_a_queue_leaves_its_jobs_to_one_that_does"
+        ],
     ),
     Mutant(
         name="a node is called like its life before",
