@@ -19,7 +19,7 @@ def pair(gaffer_: Gaffer, source: Driver, target: Driver) -> tuple[Queue, Queue]
 
 
 def test_on_one_storage_both_jobs_are_one_write(make_gaffer: MakeGaffer, driver: Driver) -> None:
-    """B129 [D]."""
+    """F58, B129 [D]."""
     faulty = FaultyDriver(driver)
     source, target = pair(make_gaffer(work=False), faulty, faulty)
     source.insert(1)
@@ -34,7 +34,7 @@ def test_on_one_storage_both_jobs_are_one_write(make_gaffer: MakeGaffer, driver:
 def test_two_drivers_on_one_storage_make_one_write(
     make_gaffer: MakeGaffer, driver: Driver, other: Driver
 ) -> None:
-    """B129 [D]."""
+    """F58, B129 [D]."""
     here, there = FaultyDriver(driver), FaultyDriver(other)
     source, target = pair(make_gaffer(work=False), here, there)
     source.insert(1)
@@ -51,7 +51,7 @@ def test_two_drivers_on_one_storage_make_one_write(
 def test_on_one_storage_a_write_without_an_answer_is_repeated_and_forwards_once(
     after: bool, make_gaffer: MakeGaffer, faulty: FaultyDriver
 ) -> None:
-    """B129 [D], B208 [T]."""
+    """F58, B129 [D], B208 [T]."""
     source, target = pair(make_gaffer(work=False), faulty, faulty)
     job = source.insert(1)
     faulty.fail("job_write", times=2, after=after)
@@ -66,7 +66,7 @@ def test_on_one_storage_a_write_without_an_answer_is_repeated_and_forwards_once(
 def test_on_one_storage_a_write_that_fails_stores_neither(
     make_gaffer: MakeGaffer, driver: Driver, faulty: FaultyDriver
 ) -> None:
-    """B129 [D]."""
+    """F58, B129 [D]."""
     source, target = pair(make_gaffer(work=False), faulty, faulty)
     job = source.insert(1)
     faulty.fail("job_write", times=1)
@@ -88,7 +88,7 @@ def test_on_one_storage_a_write_that_fails_stores_neither(
 def test_two_storages_forward_in_both_directions(
     outward: bool, manual: Gaffer, driver: Driver, elsewhere: MemoryDriver
 ) -> None:
-    """B131 [T]."""
+    """F58, B131 [T]."""
     ends = (driver, elsewhere) if outward else (elsewhere, driver)
     source, target = pair(manual, *ends)
     job = source.insert({"a": 1})
@@ -105,7 +105,7 @@ def test_two_storages_forward_in_both_directions(
 def test_the_target_is_written_first(
     manual: Gaffer, driver: Driver, elsewhere: MemoryDriver
 ) -> None:
-    """B130 [D]."""
+    """F58, B130 [D]."""
     there = FaultyDriver(elsewhere)
     source, target = pair(manual, driver, there)
     job = source.insert(1)
@@ -127,7 +127,7 @@ def test_the_target_is_written_first(
 def test_a_source_that_fails_after_the_target_was_written_loses_and_doubles_nothing(
     after: bool, error: Exception, manual: Gaffer, faulty: FaultyDriver, elsewhere: MemoryDriver
 ) -> None:
-    """B130 [T], B193 [T], B208 [T]."""
+    """F58, B130 [T], B193 [T], B208 [T]."""
     source, target = pair(manual, faulty, elsewhere)
     job = source.insert(1)
     faulty.fail("job_write", times=2, error=error, after=after)
@@ -144,7 +144,7 @@ def test_a_source_that_fails_after_the_target_was_written_loses_and_doubles_noth
 def test_a_target_that_fails_holds_the_source_back(
     after: bool, manual: Gaffer, driver: Driver, elsewhere: MemoryDriver
 ) -> None:
-    """B130 [T]."""
+    """F58, B130 [T]."""
     there = FaultyDriver(elsewhere)
     source, target = pair(manual, driver, there)
     job = source.insert(1)
@@ -160,7 +160,7 @@ def test_a_target_that_fails_holds_the_source_back(
 def test_a_job_that_was_deleted_meanwhile_is_not_forwarded(
     make_gaffer: MakeGaffer, driver: Driver, elsewhere: MemoryDriver
 ) -> None:
-    """B130 [D]."""
+    """F58, B130 [D]."""
     gaffer_ = make_gaffer(work=False)
 
     def work(job: Job) -> object:

@@ -74,7 +74,7 @@ def test_all_processes_take_part(make_gaffer: MakeGaffer, make_gate: Callable[..
 def test_the_global_limit_holds_over_all_processes(
     make_gaffer: MakeGaffer, gate: Gate, driver: Driver
 ) -> None:
-    """B52 [T]."""
+    """F51, B52 [T]."""
     options = quiet(max_workers=10, global_max_workers=2, poll_interval=0.01)
     here, there = (make_gaffer().create_queue("q", worker=gate, **options) for _ in range(2))
     here.insert_many([1, 2, 3])
@@ -136,7 +136,7 @@ def silenced(make_gaffer: MakeGaffer, driver: Driver, gate: Gate, **options: Any
 def test_the_job_of_a_silent_process_is_a_failed_attempt_and_retried(
     make_gaffer: MakeGaffer, driver: Driver, gate: Gate, harness: DriverHarness, recorder: Recorder
 ) -> None:
-    """B70 [T], B81 [T]."""
+    """F1, B70 [T], B81 [T]."""
     [job] = silenced(make_gaffer, driver, gate, max_attempts=2, backoff=0).list()
     rescuer = make_gaffer(**PULSE, hooks=[recorder])
     queue = rescuer.create_queue("q", worker=lambda job: "again", **quiet(poll_interval=0.01))
@@ -179,7 +179,7 @@ def test_a_process_that_does_not_serve_a_queue_leaves_its_jobs_to_one_that_does(
 def test_the_last_attempt_of_a_silent_process_is_failed_and_forwarded(
     make_gaffer: MakeGaffer, driver: Driver, gate: Gate, harness: DriverHarness, recorder: Recorder
 ) -> None:
-    """B133, B82 [T]."""
+    """F8, B133, B82 [T]."""
     [job] = silenced(make_gaffer, driver, gate, max_attempts=1).list()
     rescuer = make_gaffer(**PULSE, hooks=[recorder])
     rescuer.create_queue("dlq")
@@ -199,7 +199,7 @@ def test_the_last_attempt_of_a_silent_process_is_failed_and_forwarded(
 def test_the_late_result_of_a_silent_process_is_dropped_and_told(
     make_gaffer: MakeGaffer, driver: Driver, gate: Gate, harness: DriverHarness, recorder: Recorder
 ) -> None:
-    """B70 [T], B142 [D]."""
+    """F2, B70 [T], B142 [D]."""
     heard = Recorder()
     lost = silenced(make_gaffer, driver, gate, max_attempts=1, hooks=[heard])
     [job] = lost.list()

@@ -184,7 +184,7 @@ def test_no_work_is_done_when_no_state_has_an_age(
 
 
 def test_more_jobs_than_one_batch_are_pruned(manual: Gaffer) -> None:
-    """B176 [T], B172 [T]."""
+    """F59, B176 [T], B172 [T]."""
     queue = manual.create_queue("q", prune={"interval": None, "max_age": {"*": 0}})
     queue.insert_many(list(range(1001)))
 
@@ -194,7 +194,7 @@ def test_more_jobs_than_one_batch_are_pruned(manual: Gaffer) -> None:
 def test_two_that_prune_at_once_delete_each_job_once(
     make_gaffer: MakeGaffer, recorder: Recorder
 ) -> None:
-    """B179 [T]."""
+    """F59, B179 [T]."""
     here, there = make_gaffer(work=False), make_gaffer(work=False)
     options = quiet(prune={"interval": None, "max_age": {"*": 0}}, hooks=[recorder])
     queues = [gaffer_.create_queue("q", **options) for gaffer_ in (here, there)]

@@ -59,7 +59,7 @@ def test_a_gaffer_that_only_inserts_has_no_thread(make_gaffer: MakeGaffer) -> No
 def test_a_worker_that_dies_does_not_take_its_queue_along(
     gaffer_: Gaffer, recorder: Recorder
 ) -> None:
-    """B207 [T], B70 [T]."""
+    """F10, B207 [T], B70 [T]."""
     queue = gaffer_.create_queue("q", worker=work, **quiet(poll_interval=0.01, hooks=[recorder]))
     queue.insert("exit", max_attempts=1)
 

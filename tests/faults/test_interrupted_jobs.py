@@ -196,7 +196,7 @@ class Pool:
 def test_a_contended_pool_is_whole_after_hundreds_of_shots(
     g: gaffer.Gaffer, driver: MemoryDriver, seen: Recorder
 ) -> None:
-    """F31."""
+    """F18, F31."""
     pool, number = Pool(2), 250
 
     def work(job: gaffer.Job) -> None:

@@ -272,7 +272,7 @@ def test_a_serialization_failure_of_the_callers_is_worth_another_try(
 
 
 def test_a_deadlock_of_callers_is_worth_another_try(queue: Queue, server: str) -> None:
-    """B195: a real one."""
+    """F21, B195: a real one."""
     ids = [uuid4(), uuid4()]
     with psycopg.connect(server) as first, psycopg.connect(server) as second:
         queue.insert(1, id=ids[0], connection=first)
@@ -301,7 +301,7 @@ def test_a_deadlock_of_the_drivers_own_is_tried_again(
     admin: psycopg.Connection,
     schema: str,
 ) -> None:
-    """B195: a real one."""
+    """F21, B195: a real one."""
     queue.insert_many([1, 2])
     claimed = sorted(claim(driver, 2), key=lambda job: job.id)
     ended = [completed(driver, job) for job in claimed]

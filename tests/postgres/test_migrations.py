@@ -213,6 +213,7 @@ def test_another_checksum_is_refused_at_a_rollback_which_changes_nothing(
 def test_a_newer_schema_that_says_it_is_compatible_does_not_stop_an_older_release(
     migrate: bool, later: MakeDriver, make_driver: MakeDriver
 ) -> None:
+    """F61."""
     later(extra(f"-- Something.\n-- compatible: {NEWEST}")).migrate()
     older = make_driver(migrate=migrate)
 
@@ -225,7 +226,7 @@ def test_a_newer_schema_that_says_it_is_compatible_does_not_stop_an_older_releas
 def test_a_newer_schema_that_is_not_compatible_stops_an_older_release(
     header: str, later: MakeDriver, make_driver: MakeDriver
 ) -> None:
-    """B202."""
+    """F61, B202."""
     later(extra(header)).migrate()
 
     with pytest.raises(MigrationMismatch, match=f"no version after {NEWEST}") as raised:

@@ -215,6 +215,7 @@ ODD = ['a"b', "a'b", "a%sb", "a$$b", "a\0b", "a b", "a.b", "a;b", "a{b}", "a\\b"
     "schema", [*ODD, "1a", "-a", "pg_jobs", "pg_", "x" * 64, "é" * 32, "a\ud800", None, 1, b"jobs"]
 )
 def test_a_schema_that_needs_more_than_quotes_is_refused(schema: Any) -> None:
+    """F47."""
     with pytest.raises(DriverError) as raised:
         PostgresDriver(schema=schema)
 
@@ -228,6 +229,7 @@ def test_a_schema_that_needs_more_than_quotes_is_refused(schema: Any) -> None:
 def test_any_other_name_of_a_schema_works_in_full(
     name: str, database: str, make_driver: MakeDriver
 ) -> None:
+    """F47."""
     driver = make_driver(database, schema=name)
     driver.start()
 

@@ -151,6 +151,7 @@ def known(request: pytest.FixtureRequest, table: Table) -> Callable[[], None]:
 
 
 def test_a_claim_reads_what_it_takes(table: Table, known: Callable[[], None]) -> None:
+    """F23."""
     table.fill("available")
     table.fill("completed")
     known()
@@ -204,6 +205,7 @@ def test_the_end_of_a_chains_attempt_reads_the_next_in_line(
 
 
 def test_a_prune_reads_what_it_deletes(table: Table, known: Callable[[], None]) -> None:
+    """F59."""
     table.fill("available")
     table.fill("completed")
     known()

@@ -34,6 +34,7 @@ def started(make_driver: MakeDriver, conninfo: str) -> PostgresDriver:
 
 
 def test_the_driver_notices_a_pooler(make_driver: MakeDriver, through: str, database: str) -> None:
+    """F19."""
     behind, direct = started(make_driver, through), started(make_driver, database)
     behind.queue_list()
     direct.queue_list()
@@ -46,6 +47,7 @@ def test_the_driver_notices_a_pooler(make_driver: MakeDriver, through: str, data
 
 
 def test_the_conformance_suite_passes_behind_a_pooler(through: str) -> None:
+    """F19."""
     suite = ["-p", "gaffer.testing.plugin", "--driver=postgres", "--pyargs", "gaffer.testing.suite"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default"]
 
@@ -64,6 +66,7 @@ def test_the_conformance_suite_passes_behind_a_pooler(through: str) -> None:
 def test_jobs_of_many_queues_run_behind_two_connections(
     make_driver: MakeDriver, through: str
 ) -> None:
+    """F19."""
     done: list[int] = []
 
     def work(job: Job) -> None:
@@ -84,6 +87,7 @@ def test_jobs_of_many_queues_run_behind_two_connections(
 
 
 def test_what_other_clients_are_set_to_is_left_alone(make_driver: MakeDriver, through: str) -> None:
+    """F19."""
     settings = (
         "SELECT name, setting FROM pg_settings WHERE name IN ('statement_timeout', 'TimeZone',"
         " 'default_transaction_isolation', 'idle_session_timeout', 'lock_timeout') ORDER BY 1"
@@ -101,7 +105,7 @@ def test_what_other_clients_are_set_to_is_left_alone(make_driver: MakeDriver, th
 def test_a_database_that_is_serializable_by_default_serves_behind_a_pooler(
     make_driver: MakeDriver, database: str, tmp_path: Path
 ) -> None:
-    """F20."""
+    """F19, F20."""
     name = conninfo_to_dict(database)["dbname"]
     with psycopg.connect(database, autocommit=True) as admin:
         admin.execute(

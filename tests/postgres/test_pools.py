@@ -130,6 +130,7 @@ def test_only_the_drivers_own_pool_is_closed_by_its_stop(
 def test_a_pool_of_one_connection_is_enough_to_work_queues(
     make_pool: MakePool, make_driver: MakeDriver
 ) -> None:
+    """F17."""
     driver = make_driver(pool=make_pool())
     with Gaffer(driver=driver) as gaffer_:
         queues = [
@@ -172,6 +173,7 @@ def test_a_pool_that_is_not_open_is_refused(server: str, make_driver: MakeDriver
 def test_a_pool_whose_connections_are_all_taken_is_unavailable_for_now(
     make_pool: MakePool, make_driver: MakeDriver
 ) -> None:
+    """F17."""
     pool = make_pool()
     driver = make_driver(pool=pool, timeout=0.5)
     driver.start()
@@ -277,6 +279,7 @@ def migrate_at_once(drivers: list[PostgresDriver], conninfo: str) -> None:
 def test_a_process_has_six_connections_at_most_however_many_queues_and_workers_it_has(
     number: int, make_driver: MakeDriver, admin: psycopg.Connection, database: str
 ) -> None:
+    """F43."""
     count = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
     name, most = conninfo_to_dict(database)["dbname"], 0
     with Gaffer(driver=make_driver(database)) as gaffer_:
@@ -299,6 +302,7 @@ def test_a_process_has_six_connections_at_most_however_many_queues_and_workers_i
 def test_fifty_idle_queues_ask_hardly_more_often_than_one(
     make_driver: MakeDriver, admin: psycopg.Connection, database: str
 ) -> None:
+    """F29."""
     name = str(conninfo_to_dict(database)["dbname"])
     with Gaffer(driver=make_driver(database)) as gaffer_:
         gaffer_.ensure_queue("q", worker=lambda job: None)

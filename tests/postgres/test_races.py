@@ -168,6 +168,7 @@ def test_a_job_that_is_deleted_while_it_is_claimed_does_not_come_back(
 
 
 def test_each_job_is_either_claimed_or_pruned(queue: Queue, handles: Handles) -> None:
+    """F59."""
     here, there = handles(2)
     claimed: list[UUID] = []
     pruned: list[UUID] = []

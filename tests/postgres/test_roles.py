@@ -250,4 +250,5 @@ def test_a_role_that_takes_no_nulls_in_arrays_does_everything(make_as: Make) -> 
 
 
 def test_the_clocks_of_all_time_zones_are_one(odd: PostgresDriver, plain: PostgresDriver) -> None:
+    """F48."""
     assert abs(odd.now() - plain.now()) < timedelta(seconds=1)

@@ -57,7 +57,7 @@ def put(driver: PostgresDriver, admin: psycopg.Connection, schema: str) -> Any:
 def test_the_schema_refuses_numbers_out_of_range_and_unknown_states(
     values: dict[str, Any], constraint: str, put: Any
 ) -> None:
-    """B196."""
+    """F54, B196."""
     with pytest.raises(psycopg.errors.CheckViolation) as raised:
         put(**values)
 

@@ -52,6 +52,7 @@ def queues(driver: PostgresDriver, second: PostgresDriver) -> Iterator[list[Queu
 
 
 def test_jobs_of_one_are_not_those_of_the_other(queues: list[Queue]) -> None:
+    """F62."""
     shared = uuid4()
     here = queues[0].insert("here", id=shared)
     there = queues[1].insert("there", id=shared)
@@ -66,6 +67,7 @@ def test_jobs_of_one_are_not_those_of_the_other(queues: list[Queue]) -> None:
 def test_each_has_its_own_limit(
     queues: list[Queue], driver: PostgresDriver, second: PostgresDriver
 ) -> None:
+    """F62."""
     for queue in queues:
         queue.insert_many([1, 2])
 
@@ -77,6 +79,7 @@ def test_each_has_its_own_limit(
 def test_each_has_its_own_chains(
     queues: list[Queue], driver: PostgresDriver, second: PostgresDriver
 ) -> None:
+    """F62."""
     for queue in queues:
         queue.insert_many([1, 2], chain="c")
 
@@ -90,7 +93,7 @@ def test_each_has_its_own_chains(
 def test_a_lock_of_one_does_not_hold_up_the_other(
     queues: list[Queue], driver: PostgresDriver, server: str, schema: str
 ) -> None:
-    """They have the same numbers: both are the first queue of their schema."""
+    """F62: they have the same numbers: both are the first queue of their schema."""
     for queue in queues:
         queue.insert_many([1, 2], chain="c")
     with psycopg.connect(server) as holder:
@@ -112,6 +115,7 @@ def test_a_lock_of_one_does_not_hold_up_the_other(
 def test_a_queue_paused_or_deleted_in_one_goes_on_in_the_other(
     queues: list[Queue], driver: PostgresDriver, second: PostgresDriver
 ) -> None:
+    """F62."""
     queues[0].pause()
     queues[1].insert(1)
 
@@ -125,6 +129,7 @@ def test_a_queue_paused_or_deleted_in_one_goes_on_in_the_other(
 def test_pruning_one_prunes_nothing_of_the_other(
     queues: list[Queue], driver: PostgresDriver
 ) -> None:
+    """F62."""
     jobs = [queue.insert(1) for queue in queues]
 
     assert driver.job_prune("q", {JobState.AVAILABLE: "all"}, 100) == [jobs[0].id]
@@ -135,6 +140,7 @@ def test_pruning_one_prunes_nothing_of_the_other(
 def test_a_node_that_beats_in_one_is_unknown_in_the_other(
     queues: list[Queue], driver: PostgresDriver, second: PostgresDriver
 ) -> None:
+    """F62."""
     queues[1].insert(1)
     [job] = claim(second, node="n")
 
@@ -149,6 +155,7 @@ def test_a_node_that_beats_in_one_is_unknown_in_the_other(
 def test_what_is_inserted_into_one_wakes_nobody_of_the_other(
     queues: list[Queue], make_driver: MakeDriver, second_schema: str, server: str
 ) -> None:
+    """F62."""
     listeners = [make_driver(), make_driver(schema=second_schema)]
     for listener in listeners:
         listener.start()
@@ -168,6 +175,7 @@ def test_what_is_inserted_into_one_wakes_nobody_of_the_other(
 def test_both_are_worked_at_once_each_within_its_limit(
     driver: PostgresDriver, second: PostgresDriver
 ) -> None:
+    """F62."""
     running, most, lock = [0, 0], [0, 0], threading.Lock()
     both = threading.Barrier(2)
 
@@ -207,6 +215,7 @@ def test_both_are_worked_at_once_each_within_its_limit(
 def test_a_job_is_forwarded_from_one_to_the_other(
     driver: PostgresDriver, second: PostgresDriver
 ) -> None:
+    """F62."""
     with Gaffer(driver=driver, work=False) as gaffer_:
         target = gaffer_.ensure_queue("target", driver=second, **quiet())
         options = quiet(forward={"completed": "target"})
@@ -224,6 +233,7 @@ def test_a_job_is_forwarded_from_one_to_the_other(
 def test_one_transaction_of_the_caller_may_have_jobs_for_both(
     queues: list[Queue], server: str
 ) -> None:
+    """F62."""
     with psycopg.connect(server) as connection:
         for queue in queues:
             queue.insert("undone", connection=connection)
@@ -242,6 +252,7 @@ def test_a_rollback_of_one_leaves_the_other(
     admin: psycopg.Connection,
     second_schema: str,
 ) -> None:
+    """F62."""
     job, whole = queues[1].insert(1), structure(admin, second_schema)
 
     driver.rollback(target)
@@ -256,6 +267,7 @@ def test_a_rollback_of_one_leaves_the_other(
 def test_one_that_is_not_migrated_does_not_see_the_other(
     driver: PostgresDriver, make_driver: MakeDriver, admin: psycopg.Connection, second_schema: str
 ) -> None:
+    """F62."""
     other = make_driver(schema=second_schema)
 
     assert other.migrations().applied == []
@@ -269,6 +281,7 @@ def test_one_that_is_not_migrated_does_not_see_the_other(
 def test_names_that_are_almost_the_same_are_two_schemas(
     names: tuple[str, str], database: str, make_driver: MakeDriver
 ) -> None:
+    """F62, F47."""
     drivers = [make_driver(database, schema=name) for name in names]
     for one in drivers:
         one.start()
