@@ -70,7 +70,7 @@ class Guard:
         with self._lock:
             self._calls.add(call)
             self._began += 1
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._start()
             if self._resting:
                 self._resting = False
@@ -107,6 +107,15 @@ class Guard:
             self._wakeup.clear()
 
     def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self._watch()
+            except BaseException:  # whatever it was: without this thread no call has a deadline
+                with suppress(BaseException):  # a filter of the user's log may raise again
+                    _log.exception("the guard failed and goes on")
+                self._wakeup.wait(_GLANCE)
+
+    def _watch(self) -> None:
         seen, idle = -1, 0.0
         while not self._stopping:
             with self._lock:

@@ -218,6 +218,17 @@ class Hub:
     # -- the thread --------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        while True:
+            try:
+                return self._repeat()
+            except BaseException:  # in the telling of another, or right behind it
+                with suppress(BaseException):  # a filter of the user's log may raise again
+                    _log.exception("the hub failed and goes on")
+            if self._thread is not threading.current_thread():
+                return None
+            threading.Event().wait(0.1)
+
+    def _repeat(self) -> None:
         quiet_since = monotonic()
         while True:
             try:
