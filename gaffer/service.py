@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 __all__ = ["Service", "in_service"]
 
@@ -108,7 +109,8 @@ class Service:
                 self._ended.set()
                 return
             except BaseException:  # a second one, right behind the first
-                _log.debug("%s goes on", self.name)
+                with suppress(BaseException):  # a filter of the user's log may raise again
+                    _log.debug("%s goes on", self.name)
 
     def _repeat(self) -> None:
         pause = _SHORTEST_PAUSE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from collections import Counter
@@ -42,6 +43,28 @@ def test_a_runner_goes_on_after_any_exception(
     seen.wait(gaffer.JobCompleted, 2, timeout=5)
     assert runner.is_alive()
     assert [type(event.error) for event in seen.wait(gaffer.RunnerFailed)] == [error]
+
+
+def test_a_runner_goes_on_although_the_log_raises(g: gaffer.Gaffer, seen: Recorder) -> None:
+    """F10."""
+
+    def refuse(record: logging.LogRecord) -> bool:
+        raise Boom
+
+    queue = g.ensure_queue("q", worker=lambda job: None, prune=KEEP)
+    queue.insert(0)
+    seen.wait(gaffer.JobCompleted)
+    log = logging.getLogger("gaffer.service")
+    before = log.level
+    log.addFilter(refuse)
+    log.setLevel(logging.DEBUG)
+    try:
+        shoot(thread_of("q:runner"), Boom)
+        queue.insert(1)
+        seen.wait(gaffer.JobCompleted, 2)
+    finally:
+        log.removeFilter(refuse)
+        log.setLevel(before)
 
 
 def test_a_runner_hears_of_new_jobs_at_once_after_an_exception_took_a_wake_from_it(
