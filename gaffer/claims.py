@@ -22,7 +22,7 @@ _log = logging.getLogger("gaffer.claims")
 
 
 class Claims:
-    """Claims for the node of *heartbeat*. Used in the runner's turn only, but `settled_by_hand`.
+    """Claims for the node of *heartbeat*. Used in the runner's turn only, but `out_of_hand`.
 
     *taken* is called with the jobs that the caller knows, and that storage does not hold for it.
     """
@@ -35,6 +35,7 @@ class Claims:
         self._taken = taken
         self._doubt = False
         self._held: set[UUID] = set()  # claimed by hand, and not settled
+        self._let_go = False  # of a job by hand, unsettled; written by any thread
         self.by_hand_ever = False
 
     def make(
@@ -45,7 +46,8 @@ class Claims:
         *known* gives the jobs that this node knows to execute. Raise `DriverUnavailable`.
         """
         self._heartbeat.ensure()
-        if self._doubt:
+        if self._doubt or self._let_go:
+            self._doubt, self._let_go = True, False
             self._reconcile({*known(), *self._held})
         self._doubt = True
         return self._ledger.claim(limit, self._heartbeat.node, even_paused=even_paused)
@@ -70,9 +72,11 @@ class Claims:
             self._doubt = True  # so that the next claim finds it if this write fails
             self._ledger.write([self._ledger.releasing(job)])
 
-    def settled_by_hand(self, job: Job) -> None:
-        """Note that a job claimed by hand is settled."""
+    def out_of_hand(self, job: Job, settled: bool) -> None:
+        """Note that nobody has a job claimed by hand any more; unsettled, it is put back."""
         self._held.discard(job.id)
+        if not settled:
+            self._let_go = True
 
     def lapsed(self, known: Callable[[], Iterable[UUID]]) -> None:
         """Compare with storage what this node holds, after a silence. Raise `DriverUnavailable`."""
@@ -92,7 +96,7 @@ class Claims:
 
     def close(self, known: Callable[[], Iterable[UUID]]) -> None:
         """Give back all that is not *known*: soon nobody beats for it any more."""
-        if not self._held and not self._doubt:
+        if not self._held and not self._doubt and not self._let_go:
             return
         try:
             self._reconcile(set(known()))

@@ -22,7 +22,7 @@ class ClaimedJob:
 
     Has all attributes of its `job`. A job that was taken away in the meantime (deleted, or rescued
     because this process was silent) raises `Conflict` when it is settled. After a
-    `DriverUnavailable` it may be settled again: the first outcome stands.
+    `DriverUnavailable` it may be settled again, inside the block: the first outcome stands.
     """
 
     def __init__(self, job: Job, ledger: Ledger) -> None:
@@ -83,15 +83,19 @@ class Claiming:
     """A ``with`` block around one claimed job, or `None` if there was none to claim.
 
     At the end of the block the job completes, or fails with the exception that ended the block,
-    unless it was settled inside.
+    unless it was settled inside. If storage does not take that, the block raises what is wrong, and
+    the next claim, or the stop, puts the job back: unless its outcome had arrived.
     """
 
     def __init__(
-        self, claim: Callable[[], Job | None], ledger: Ledger, settled: Callable[[Job], None]
+        self,
+        claim: Callable[[], Job | None],
+        ledger: Ledger,
+        out_of_hand: Callable[[Job, bool], None],
     ) -> None:
         self._claim = claim
         self._ledger = ledger
-        self._settled = settled
+        self._out_of_hand = out_of_hand
         self._claimed: ClaimedJob | None = None
 
     @shielded
@@ -110,9 +114,11 @@ class Claiming:
         claimed = self._claimed
         if claimed is None:
             return
-        if not claimed.settled:
-            if error is None:
-                claimed.complete()
-            else:
-                claimed.fail(failure(error))
-        self._settled(claimed.job)
+        try:
+            if not claimed.settled:
+                if error is None:
+                    claimed.complete()
+                else:
+                    claimed.fail(failure(error))
+        finally:
+            self._out_of_hand(claimed.job, claimed.settled)

@@ -213,10 +213,10 @@ class Supervisor:
 
     def claim(self) -> Claiming:
         """Return a block for one job claimed by hand."""
-        return Claiming(self.runner.claim_by_hand, self.ledger, self._settled_by_hand)
+        return Claiming(self.runner.claim_by_hand, self.ledger, self._out_of_hand)
 
-    def _settled_by_hand(self, job: Job) -> None:
-        self.runner.claims.settled_by_hand(job)
+    def _out_of_hand(self, job: Job, settled: bool) -> None:
+        self.runner.claims.out_of_hand(job, settled)
         self.runner.look()
 
     def insert(self, payload: JSON, options: Mapping[str, Any], connection: Any) -> Job:

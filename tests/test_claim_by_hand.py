@@ -244,6 +244,53 @@ def test_a_settlement_by_hand_that_storage_does_not_take_can_be_repeated(
     assert (stored.result, stored.attempt) == ("done", 1)
 
 
+def test_a_block_whose_end_storage_does_not_take_lets_go_of_its_job(
+    make_gaffer: MakeGaffer, faulty: FaultyDriver
+) -> None:
+    queue = make_gaffer(faulty, work=False).create_queue("q")
+    job = queue.insert(1)
+    faulty.fail("job_write", times=1)
+
+    with pytest.raises(DriverUnavailable), queue.claim():
+        pass
+
+    with queue.claim() as again:
+        assert again is not None
+        assert (again.id, again.attempt) == (job.id, 0)
+
+
+def test_a_block_whose_end_was_taken_and_not_confirmed_has_ended_its_job(
+    make_gaffer: MakeGaffer, faulty: FaultyDriver
+) -> None:
+    queue = make_gaffer(faulty, work=False).create_queue("q")
+    job = queue.insert(1)
+    faulty.fail("job_write", times=1, after=True)
+
+    with pytest.raises(DriverUnavailable), queue.claim():
+        pass
+
+    with queue.claim() as again:
+        assert again is None
+    assert queue.get(job.id).state is JobState.COMPLETED
+
+
+def test_what_a_block_could_not_end_goes_back_when_its_gaffer_stops(
+    make_gaffer: MakeGaffer, faulty: FaultyDriver, driver: Driver
+) -> None:
+    gaffer_ = make_gaffer(faulty, work=False)
+    queue = gaffer_.create_queue("q")
+    job = queue.insert(1)
+    faulty.fail("job_write", times=1)
+    with pytest.raises(DriverUnavailable), queue.claim():
+        pass
+
+    gaffer_.stop()
+
+    stored = driver.job_get(job.id)
+    assert stored is not None
+    assert (stored.state, stored.attempt) == (JobState.AVAILABLE, 0)
+
+
 def test_a_claim_whose_answer_is_lost_costs_nobody_the_job_in_hand(
     make_gaffer: MakeGaffer, faulty: FaultyDriver
 ) -> None:
