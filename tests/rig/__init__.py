@@ -3,5 +3,6 @@
 `waiting` waits with a deadline; `processes` starts workers and speaks with them; `server` runs a
 PostgreSQL server that can be stopped, killed and started again; `proxy` stands before one and cuts,
 delays or loses what passes; `pooler` is a real pgbouncer; `audit` is the account that the database
-itself keeps of every job.
+itself keeps of every job, `history` the one that the jobs write, and `checker` holds both against
+what was promised.
 """

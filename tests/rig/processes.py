@@ -7,25 +7,37 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.rig.waiting import PATIENCE
 
 PROGRAM = Path(__file__).with_name("_worker.py")
+ROOT = Path(__file__).parents[2]
 
 Line = dict[str, Any]
 
 
 class Worker:
-    """A process of `_worker`: its lines so far, and calls of its Gaffer."""
+    """A process of `_worker`, or of another *program*: its lines so far, and calls of its Gaffer.
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    What it writes beside its lines goes to the file *errors*, else where ours goes.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        *,
+        program: Sequence[str] = (str(PROGRAM),),
+        errors: IO[str] | None = None,
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(PROGRAM), json.dumps(settings)],
+            [sys.executable, *program, json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=ROOT,
             text=True,
         )
         self._lines: list[Line] = []
@@ -92,6 +104,10 @@ class Worker:
     def thaw(self) -> None:
         """Let it go on where it stood."""
         self.process.send_signal(signal.SIGCONT)
+
+    def terminate(self) -> None:
+        """Ask it to end, as whoever deploys it does."""
+        self.process.terminate()
 
     def kill(self) -> None:
         """End it at once, if it has not ended."""

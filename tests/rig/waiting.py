@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import random
 import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -141,8 +142,13 @@ class Gate:
 
 
 def free_port() -> int:
-    """Return a TCP port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+    """Return a TCP port that nobody has.
+
+    Nobody comes by it by chance either, while the server that has it is away: it is below those
+    that are given to outgoing connections.
+    """
+    while True:
+        port = random.randrange(10_000, 32_768)
+        with socket.socket() as found, suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return port
