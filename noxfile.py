@@ -116,6 +116,13 @@ def mutations(session: nox.Session) -> None:
     session.run("python", "-m", "tests.mutations", *session.posargs)
 
 
+@nox.session
+def chaos(session: nox.Session) -> None:
+    """Everything fails while queues are worked: `nox -s chaos -- --minutes 20 --seed 7`."""
+    install(session)
+    session.run("python", "-m", "tests.chaos", *session.posargs)
+
+
 @nox.session(venv_backend="none")
 def older(session: nox.Session) -> None:
     """The PostgreSQL driver on the oldest server at hand; uses the environment that nox is in."""
