@@ -254,7 +254,7 @@ _OF_NODES = [
     Mutant(
         name="a lost claim is never reconciled",
         path="gaffer/claims.py",
-        old="        if self._doubt:\n",
+        old="        if self._doubt or self._let_go:\n",
         new="        if False:\n",
         tests=[
             f"{LOST_ANSWERS}::test_a_claim_whose_answer_was_lost_is_released_by_the_node_itself"
@@ -263,8 +263,8 @@ _OF_NODES = [
     Mutant(
         name="jobs that run are taken for those of a lost claim",
         path="gaffer/claims.py",
-        old="if self._doubt:\n            self._reconcile({*known(), *self._held})",
-        new="if self._doubt:\n            self._reconcile(set())",
+        old="True, False\n            self._reconcile({*known(), *self._held})",
+        new="True, False\n            self._reconcile(set())",
         tests=[f"{LOST_ANSWERS}::test_jobs_that_run_are_not_released_with_those_of_a_lost_claim"],
     ),
     Mutant(
