@@ -9,11 +9,13 @@ from gaffer.clock import Clock
 __all__ = ["Retry"]
 
 _FIRST = 0.1
-_LONGEST = 5.0
+_LONGEST = 2.5
+"""So short that with what a driver waits for a connection, 3 s at most, an outage is over for
+everybody within 5 s."""
 
 
 class Retry:
-    """Pauses of 0.1 s, doubling to 5 s, each shortened by up to a half. One thread at a time."""
+    """Pauses of 0.1 s, doubling to 2.5 s, each shortened by up to a half. One thread at a time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

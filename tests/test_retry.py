@@ -1,31 +1,43 @@
-"""When to try again: pauses that grow, and that no two nodes share."""
+"""Pauses between tries: they grow, keep nodes out of step, and never keep anybody away for long."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+import pytest
 
+from gaffer import retry
 from gaffer.retry import Retry
 from gaffer.testing.doubles import ManualClock
 
 
-def pauses(number: int) -> list[float]:
-    """Return the pauses of as many failures in a row."""
-    retry = Retry(ManualClock())
-    return [retry.failed() for _ in range(number)]
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
 
 
-def test_the_pauses_grow_to_five_seconds_and_no_further() -> None:
-    longest = [max(pause) for pause in zip(*(pauses(20) for _ in range(50)), strict=True)]
+def test_pauses_grow_to_two_and_a_half_seconds_and_never_shrink_below_a_half(
+    clock: ManualClock,
+) -> None:
+    tried = Retry(clock)
 
-    assert longest[0] <= 0.1
-    assert all(later > earlier for earlier, later in pairwise(longest[:6]))
-    assert min(longest[6:]) >= 2.5
-    assert max(longest) <= 5.0
+    pauses = [tried.failed() for _ in range(20)]
+
+    full = [0.1, 0.2, 0.4, 0.8, 1.6] + [2.5] * 15
+    assert all(most / 2 <= pause <= most for pause, most in zip(pauses, full, strict=True))
 
 
-def test_nodes_that_fail_together_come_back_spread_over_half_the_pause() -> None:
+def test_a_pause_and_a_wait_for_a_connection_never_take_five_seconds(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C9: the storage may come back when the last of a wait's three seconds has begun."""
+    monkeypatch.setattr(retry, "random", lambda: 1.0)
+    tried = Retry(clock)
+
+    assert max(tried.failed() for _ in range(20)) + 2.0 < 5.0
+
+
+def test_nodes_that_fail_together_come_back_spread_over_half_the_pause(clock: ManualClock) -> None:
     """F29."""
-    [first] = zip(*(pauses(1) for _ in range(500)), strict=True)
+    first = [Retry(clock).failed() for _ in range(500)]
 
     # The odds against this are those of five hundred throws that all miss one tenth.
     assert 0.05 <= min(first) < 0.055
@@ -33,17 +45,29 @@ def test_nodes_that_fail_together_come_back_spread_over_half_the_pause() -> None
     assert len(set(first)) > 400
 
 
-def test_a_retry_is_due_when_its_pause_is_over() -> None:
-    clock = ManualClock()
-    retry = Retry(clock)
-    due = [retry.due]
+def test_it_tells_since_when_it_fails(clock: ManualClock) -> None:
+    tried = Retry(clock)
+    before = tried.since
 
-    retry.failed()
-    due.append(retry.due)
-    clock.advance(0.1)
-    due.append(retry.due)
-    retry.failed()
-    retry.succeeded()
-    due.append(retry.due)
+    clock.advance(5)
+    tried.failed()
+    clock.advance(5)
+    tried.failed()
+    failing = tried.since
+    tried.succeeded()
 
-    assert due == [True, False, True, True]
+    assert (before, failing, tried.since) == (None, 5.0, None)
+
+
+def test_it_is_due_again_after_the_pause_and_after_a_success_at_once(clock: ManualClock) -> None:
+    tried = Retry(clock)
+    pause = tried.failed()
+    waiting = tried.due
+
+    clock.advance(pause + 0.001)
+    after_the_pause = tried.due
+    tried.failed()
+    tried.succeeded()
+
+    assert (waiting, after_the_pause, tried.due) == (False, True, True)
+    assert tried.failed() <= 0.1
