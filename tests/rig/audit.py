@@ -112,6 +112,10 @@ class Audit:
         if begin:
             admin.execute(_TABLES.replace("{s}", f'"{schema}"').encode())
 
+    def go_on(self, admin: psycopg.Connection) -> None:
+        """Ask by another connection from now on: the last one broke."""
+        self._admin = admin
+
     def ask(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return the rows of *query*, or their values if they have one each."""
         text = query.replace("{s}", f'"{self._schema}"').encode()

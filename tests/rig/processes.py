@@ -61,12 +61,14 @@ class Worker:
                 if key in line and (value is None or line[key] == value)
             ]
 
-    def wait(self, key: str, value: Any = None, number: int = 1) -> list[Line]:
+    def wait(
+        self, key: str, value: Any = None, number: int = 1, timeout: float = PATIENCE
+    ) -> list[Line]:
         """Wait for *number* lines that have *key*, and *value* there; return them."""
         with self._more:
             came = self._more.wait_for(
                 lambda: len(self.said(key, value)) >= number or self.process.poll() is not None,
-                PATIENCE,
+                timeout,
             )
             lines = self.said(key, value)
         assert came, f"waited in vain for {number} {key}={value}"
@@ -76,6 +78,11 @@ class Worker:
     def jobs(self, event: str) -> list[str]:
         """Return the jobs of all events of one kind so far."""
         return [job for line in self.said("event", event) for job in line["jobs"]]
+
+    @property
+    def lives(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
 
     def wait_ready(self) -> int:
         """Wait until its queues are declared; return its process id."""
@@ -91,6 +98,10 @@ class Worker:
     def go(self) -> None:
         """Let its jobs that hold go on."""
         self._tell({"go": True})
+
+    def hold(self) -> None:
+        """Let its jobs to come hold again."""
+        self._tell({"go": False})
 
     def _tell(self, line: Line) -> None:
         assert self.process.stdin is not None

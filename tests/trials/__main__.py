@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import platform
 import sys
 from dataclasses import asdict
@@ -52,6 +53,7 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
+    logging.disable(logging.WARNING)  # of the faults that trials make there would be many
     if not options.name:
         print("\n".join(f"{name}: {trial(name).full}" for name in names()))
         return 0
