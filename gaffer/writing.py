@@ -8,6 +8,7 @@ from threading import Event
 from typing import Protocol
 from uuid import UUID
 
+from gaffer.clock import monotonic
 from gaffer.driver import Driver
 from gaffer.errors import Conflict, DriverUnavailable, UnknownQueue
 from gaffer.events import Actor
@@ -20,6 +21,8 @@ _log = logging.getLogger("gaffer.writing")
 
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 1.0)
 """Seconds before each repetition of an insert that storage did not confirm."""
+_PATIENCE = 20.0
+"""Seconds after which none is begun: each may take as long as the driver waits for an answer."""
 
 
 class Target(Protocol):
@@ -42,6 +45,7 @@ def insert_surely(driver: Driver, jobs: Sequence[Job]) -> None:
     Raise `DriverUnavailable` when it still does not; then the jobs may exist or not, and inserting
     them again with their ids is safe. Raise `Conflict` if an id is taken.
     """
+    give_up_at = monotonic() + _PATIENCE
     for pause in (*_PAUSES, None):
         try:
             driver.job_write(jobs)
@@ -52,7 +56,7 @@ def insert_surely(driver: Driver, jobs: Sequence[Job]) -> None:
                 raise
             return
         except DriverUnavailable:
-            if pause is None:
+            if pause is None or monotonic() + pause > give_up_at:
                 raise
             Event().wait(pause)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 import gaffer
+from gaffer import Job, writing
 from gaffer.driver import JobFilter
 from gaffer.testing.doubles import FaultyDriver
 from gaffer_driver_memory import MemoryDriver, Storage
@@ -71,6 +73,35 @@ def test_an_insert_that_gave_up_can_be_repeated_with_its_id(
 
     assert job.id == mine
     assert stored_ids(faulty.inner, "q") == [mine]
+
+
+class Slow(MemoryDriver):
+    """A driver that takes ten seconds of a clock for each write, and then does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = 0.0
+        self.tries = 0
+
+    def job_write(self, jobs: Sequence[Job], connection: Any = None) -> list[Job]:
+        self.clock += 10.0
+        self.tries += 1
+        raise gaffer.DriverUnavailable("no answer")
+
+
+def test_an_insert_gives_up_when_its_tries_have_taken_twenty_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """C9: however long each of them takes, a call has a deadline."""
+    driver = Slow()
+    monkeypatch.setattr(writing, "monotonic", lambda: driver.clock)
+    with gaffer.Gaffer(driver, work=False) as g:
+        queue = g.ensure_queue("q")
+
+        with pytest.raises(gaffer.DriverUnavailable):
+            queue.insert(1)
+
+    assert driver.tries == 2
 
 
 def test_an_id_that_somebody_else_took_meanwhile_is_a_conflict(
