@@ -130,7 +130,9 @@ def main() -> None:
     """Work until the input ends."""
     settings.update(json.loads(sys.argv[1]))
     if settings.get("quiet"):
-        logging.disable(logging.WARNING)
+        errors = logging.StreamHandler()
+        errors.setLevel(logging.ERROR)
+        logging.getLogger().addHandler(errors)
     driver = PostgresDriver(settings["conninfo"], **settings["driver"])
     with gaffer.Gaffer(driver, hooks=[tell], **settings["gaffer"]) as g:
         for name, options in settings["queues"].items():

@@ -53,7 +53,9 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
-    logging.disable(logging.WARNING)  # of the faults that trials make there would be many
+    errors = logging.StreamHandler()
+    errors.setLevel(logging.ERROR)  # of the faults that trials make there would be many warnings
+    logging.getLogger().addHandler(errors)
     if not options.name:
         print("\n".join(f"{name}: {trial(name).full}" for name in names()))
         return 0

@@ -22,8 +22,8 @@ from tests.trials.figures import Figure, Trial, at_least, at_most, exactly
 SLOTS = 8
 HOUR = 3600.0
 WELL = (JobState.COMPLETED, 1)
-LONGEST_INSERT = 25.0
-"""Seven tries, each of which waits for a connection for 3 s, and the pauses between them."""
+LONGEST_INSERT = 30.0
+"""Twenty seconds in which it is tried again, and the driver's deadline for the last try."""
 
 
 class Client:
