@@ -32,6 +32,8 @@ class Client:
     def __init__(self, conninfo: str) -> None:
         self._driver = PostgresDriver(conninfo)
         self._driver.start()
+        self._g = Gaffer(self._driver, work=False)
+        self._queue = self._g.ensure_queue("q", timeout=HOUR)
         self.inserted: list[Job] = []
         self.refused = 0
         self.longest = 0.0
@@ -40,21 +42,20 @@ class Client:
         self._thread.start()
 
     def _run(self) -> None:
-        with Gaffer(self._driver, work=False) as g:
-            queue = g.ensure_queue("q", timeout=HOUR)
-            while not self._over.wait(0.02):
-                began = time.monotonic()
-                try:
-                    self.inserted.append(queue.insert(0.0))
-                except DriverUnavailable:
-                    self.refused += 1
-                self.longest = max(self.longest, time.monotonic() - began)
+        while not self._over.wait(0.02):
+            began = time.monotonic()
+            try:
+                self.inserted.append(self._queue.insert(0.0))
+            except DriverUnavailable:
+                self.refused += 1
+            self.longest = max(self.longest, time.monotonic() - began)
 
     def end(self) -> None:
         """Have it finish its call and end."""
         self._over.set()
         self._thread.join(60.0)
         assert not self._thread.is_alive(), "an insert does not end"
+        self._g.stop()
         self._driver.stop()
 
 
