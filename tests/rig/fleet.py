@@ -15,9 +15,8 @@ from tests.rig.audit import Audit
 from tests.rig.processes import Line, Worker
 from tests.rig.waiting import KEEP
 
-__all__ = ["ENDED", "Fleet", "fleet"]
+__all__ = ["Fleet", "fleet"]
 
-ENDED = ("completed", "failed", "cancelled")
 SCHEMA = "gaffer"
 
 
@@ -37,6 +36,11 @@ class Fleet:
         self.g = Gaffer(self.driver, work=False)
         self.admin = psycopg.connect(conninfo, autocommit=True)
         self.audit = Audit(self.admin, SCHEMA)
+
+    @property
+    def lease(self) -> float:
+        """Seconds of silence after which its nodes count as dead."""
+        return float(self._settings.get("lease", 20.0))
 
     def work(self, conninfo: str | None = None, **queues: Any) -> Worker:
         """Start a process that works queues of these options, by *conninfo* if it is given."""

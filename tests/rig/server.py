@@ -19,7 +19,7 @@ from psycopg.conninfo import make_conninfo
 
 from tests.rig.waiting import free_port, until
 
-__all__ = ["Server", "own_server"]
+__all__ = ["Server", "own_server", "standby_of"]
 
 with warnings.catch_warnings():  # about this user's folders, when it is imported
     warnings.simplefilter("ignore")
@@ -62,6 +62,21 @@ class Server:
             capture_output=True,
             preexec_fn=_become_server,
         )
+
+    def become_standby_of(self, primary: Server) -> None:
+        """Instead of `initialise`: copy *primary*, and repeat whatever it commits from then on."""
+        _open_to_server(self.place)
+        command = [str(_PROGRAMS / "pg_basebackup"), "-D", str(self._data), "-d", primary.conninfo]
+        subprocess.run(
+            [*command, "--write-recovery-conf", "--checkpoint=fast", "--no-sync"],
+            check=True,
+            capture_output=True,
+            preexec_fn=_become_server,
+        )
+
+    def promote(self) -> None:
+        """Have a standby take writes; return when it does."""
+        self.execute("SELECT pg_promote()")
 
     def start(self) -> None:
         """Start it, and return when it takes connections."""
@@ -172,13 +187,31 @@ def own_server(settings: Mapping[str, object] | None = None) -> Iterator[Server]
     with tempfile.TemporaryDirectory(prefix="gaffer-rig-", ignore_cleanup_errors=True) as place:
         server = Server(Path(place), settings)
         server.initialise()
-        server.start()
-        try:
+        with _started(server):
             yield server
-        finally:
-            if server.running:
-                server.thaw()
-            server.stop("immediate")
+
+
+@contextmanager
+def standby_of(primary: Server) -> Iterator[Server]:
+    """Give a server that has whatever *primary* says to be committed, and could take its place."""
+    with tempfile.TemporaryDirectory(prefix="gaffer-rig-", ignore_cleanup_errors=True) as place:
+        server = Server(Path(place))
+        server.become_standby_of(primary)
+        with _started(server):
+            primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            primary.execute("SELECT pg_reload_conf()")
+            yield server
+
+
+@contextmanager
+def _started(server: Server) -> Iterator[None]:
+    server.start()
+    try:
+        yield
+    finally:
+        if server.running:
+            server.thaw()
+        server.stop("immediate")
 
 
 def _become_server() -> None:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 
 from gaffer import DriverUnavailable, Gaffer, Job, JobState
 from gaffer_driver_postgres import PostgresDriver
 from tests.rig.fleet import Fleet, fleet
-from tests.rig.server import Server, own_server
+from tests.rig.server import own_server
 from tests.rig.waiting import PATIENCE, until
 from tests.trials.figures import Figure, Trial, at_least, at_most, exactly
+
+Action = Callable[[], object]
 
 SLOTS = 8
 HOUR = 3600.0
@@ -67,12 +70,12 @@ class Outage:
         self.jobs = jobs
         self.gone_at = self.back_at = 0.0
 
-    def pass_by(self, server: Server, seconds: float) -> None:
-        """Have the server away for *seconds*."""
-        server.stop("immediate")
+    def pass_by(self, go: Action, come: Action, seconds: float) -> None:
+        """Have the server *go* away for *seconds*."""
+        go()
         self.gone_at = time.monotonic()
         until(lambda: time.monotonic() > self.gone_at + seconds, seconds + PATIENCE)
-        server.start()
+        come()
         self.back_at = time.monotonic()
 
     def first_claims(self) -> list[float]:
@@ -120,35 +123,48 @@ class Outage:
         ]
 
 
+def lived_through(
+    f: Fleet, go: Action, come: Action, *, seconds: float, processes: int, waiting: int
+) -> list[Figure]:
+    """Have *processes* run jobs while the server is away for *seconds*, and *waiting* wait."""
+    queue = f.g.ensure_queue("q", timeout=HOUR)
+    for worker in [f.work(q={"max_workers": SLOTS}) for _ in range(processes)]:
+        worker.wait_ready()
+    ripe = 2 * f.lease  # by then everybody has beaten for so long that it may rescue
+    # Some end while the server is away, others when it is back again.
+    long = queue.insert_many([ripe + seconds / 2, ripe + seconds + 2.0] * (2 * processes))
+    until(lambda: len(f.starts()) == len(long))
+    begun_at = time.monotonic()
+    client = Client(f.conninfo)
+    until(lambda: time.monotonic() > begun_at + ripe)
+    outage = Outage(f, long + queue.insert_many([0.05] * waiting))
+
+    outage.pass_by(go, come, seconds)
+
+    with suppress(AssertionError):  # the figures say what is missing
+        until(lambda: len(outage.first_claims()) == processes)
+    client.end()
+    outage.jobs += client.inserted
+    with suppress(AssertionError):
+        until(lambda: f.ended("q", len(outage.jobs)))
+    return [
+        *outage.figures(),
+        at_least("inserts in the outage that gave up", client.refused, 0),
+        at_most("the longest insert took", client.longest, LONGEST_INSERT, " s"),
+    ]
+
+
 def run(seconds: float, processes: int, waiting: int, lease: float) -> list[Figure]:
     """Have *processes* run jobs while the server is away for *seconds*, and *waiting* wait."""
     with own_server() as server, fleet(server.conninfo, lease=lease, beat_interval=lease / 4) as f:
-        queue = f.g.ensure_queue("q", timeout=HOUR)
-        for worker in [f.work(q={"max_workers": SLOTS}) for _ in range(processes)]:
-            worker.wait_ready()
-        # By then everybody has beaten for so long that it may rescue.
-        ripe = 2 * lease
-        # Some end while the server is away, others when it is back again.
-        long = queue.insert_many([ripe + seconds / 2, ripe + seconds + 2.0] * (2 * processes))
-        until(lambda: len(f.starts()) == len(long))
-        begun_at = time.monotonic()
-        client = Client(server.conninfo)
-        until(lambda: time.monotonic() > begun_at + ripe)
-        outage = Outage(f, long + queue.insert_many([0.05] * waiting))
-
-        outage.pass_by(server, seconds)
-
-        with suppress(AssertionError):  # the figures say what is missing
-            until(lambda: len(outage.first_claims()) == processes)
-        client.end()
-        outage.jobs += client.inserted
-        with suppress(AssertionError):
-            until(lambda: f.ended("q", len(outage.jobs)))
-        return [
-            *outage.figures(),
-            at_least("inserts in the outage that gave up", client.refused, 0),
-            at_most("the longest insert took", client.longest, LONGEST_INSERT, " s"),
-        ]
+        return lived_through(
+            f,
+            lambda: server.stop("immediate"),
+            server.start,
+            seconds=seconds,
+            processes=processes,
+            waiting=waiting,
+        )
 
 
 TRIAL = Trial(
