@@ -1,7 +1,8 @@
 """A process is stopped past its lease, others take its jobs over, and then it goes on.
 
-All results of its jobs are late, and have to be refused: while another runs the job or has ended
-it, and while the job still waits to be claimed again. Two processes take turns in being stopped.
+It notices, and tells its jobs that they were taken from it. All their results are late, and have
+to be refused: while another runs the job or has ended it, and while the job still waits to be
+claimed again. Two processes take turns in being stopped.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Rounds:
         With *waiting* nobody can claim them before it goes on.
         """
         taker.freeze()
-        jobs = self._queue.insert_many(["hold once"] * number)
+        jobs = self._queue.insert_many(["until told once"] * number)
         self._jobs += jobs
         ids = {str(job.id) for job in jobs}
         until(lambda: ids <= {line["began"] for line in stopped.said("began")})
@@ -44,9 +45,11 @@ class Rounds:
         if not waiting:
             until(lambda: ids <= {*taker.jobs("job.complete")})
         before = self._stored(jobs)
-        stopped.go()
         stopped.thaw()
-        with suppress(AssertionError):  # the figures say how many were offered
+        with suppress(AssertionError):  # the figures say how many were told
+            until(lambda: ids <= {line["told"] for line in stopped.said("told")})
+        stopped.go()
+        with suppress(AssertionError):  # and how many were offered
             until(lambda: ids <= {*stopped.jobs("job.late")})
         after = self._stored(jobs)
         self.accepted += sum(before[job.id] != after[job.id] for job in jobs)
@@ -87,7 +90,9 @@ def run(rounds: int, jobs: int, lease: float) -> list[Figure]:
             first, second = second, first
         late = nodes.told("job.late")
         twice = sum(count > 1 for _, count in nodes.audit.ends())
+        told = sum(line["stopping"] for line in nodes.said("told"))
         return [
+            exactly("jobs told that others had taken them", told, rounds * jobs),
             at_least("late results offered", late.total(), rounds * jobs),
             exactly("late results accepted", played.accepted, 0),
             exactly("jobs with another result than the taker's", played.wrong(), 0),

@@ -132,7 +132,7 @@ def lived_through(
         worker.wait_ready()
     ripe = 2 * f.lease  # by then everybody has beaten for so long that it may rescue
     # Some end while the server is away, others when it is back again.
-    long = queue.insert_many([ripe + seconds / 2, ripe + seconds + 2.0] * (2 * processes))
+    long = queue.insert_many([ripe + seconds / 2, ripe + seconds + f.lease] * (2 * processes))
     until(lambda: len(f.starts()) == len(long))
     begun_at = time.monotonic()
     client = Client(f.conninfo)
@@ -170,5 +170,5 @@ def run(seconds: float, processes: int, waiting: int, lease: float) -> list[Figu
 TRIAL = Trial(
     run=run,
     full={"seconds": 35.0, "processes": 3, "waiting": 500, "lease": 2.0},
-    short={"seconds": 3.0, "processes": 3, "waiting": 100, "lease": 1.0},
+    short={"seconds": 2.5, "processes": 2, "waiting": 100, "lease": 1.0},
 )
