@@ -24,6 +24,8 @@ Action = Callable[[], object]
 
 SLOTS = 8
 HOUR = 3600.0
+SPARE = 2.0
+"""Seconds for an interpreter to end."""
 WELL = (JobState.COMPLETED, 1)
 LONGEST_INSERT = 30.0
 """Twenty seconds in which it is tried again, and the driver's deadline for the last try."""
@@ -62,11 +64,42 @@ class Client:
         self._driver.stop()
 
 
+class Leaver:
+    """A process that runs a job, and is told to end in the outage."""
+
+    def __init__(self, nodes: Fleet) -> None:
+        queue = nodes.g.ensure_queue("left", shutdown_timeout=1.0, timeout=HOUR)
+        self._worker = nodes.work(left={})
+        queue.insert(HOUR)
+        self._worker.wait("began")
+        self.seconds = inf
+        self.code = -1
+        self._thread = threading.Thread(target=self._end, daemon=True)
+
+    def leave(self) -> None:
+        """Tell it."""
+        self._thread.start()
+
+    def _end(self) -> None:
+        began = time.monotonic()
+        self.code = self._worker.end()
+        self.seconds = time.monotonic() - began
+
+    def figures(self) -> list[Figure]:
+        """Return how it ended."""
+        self._thread.join(PATIENCE)
+        return [
+            exactly("the exit code of a process that was told to end", self.code, 0),
+            at_most("its end took", self.seconds, 1.0 + 10.0 + SPARE, " s"),
+        ]
+
+
 class Outage:
     """One outage: the fleet that lives through it, and when it was."""
 
-    def __init__(self, nodes: Fleet, jobs: list[Job]) -> None:
+    def __init__(self, nodes: Fleet, jobs: list[Job], leavers: int = 0) -> None:
         self._nodes = nodes
+        self._leavers = leavers  # processes that have been told to end
         self.jobs = jobs
         self.gone_at = self.back_at = 0.0
 
@@ -111,7 +144,7 @@ class Outage:
         claims, waited = self.first_claims(), self.waited()
         rescued = self._nodes.told("job.rescue").total()
         return [
-            exactly("processes that ended", self._nodes.dead(), 0),
+            exactly("processes that ended", self._nodes.dead() - self._leavers, 0),
             at_least("jobs", len(self.jobs), 1),
             exactly("jobs lost, or without their outcome", len(self.jobs) - len(done), 0),
             exactly("jobs that ran twice", sum(n > 1 for n in starts.values()), 0),
@@ -137,17 +170,24 @@ def lived_through(
     begun_at = time.monotonic()
     client = Client(f.conninfo)
     until(lambda: time.monotonic() > begun_at + ripe)
-    outage = Outage(f, long + queue.insert_many([0.05] * waiting))
+    leaver = Leaver(f)
+    outage = Outage(f, long + queue.insert_many([0.05] * waiting), leavers=1)
 
-    outage.pass_by(go, come, seconds)
+    def begin() -> None:
+        go()
+        leaver.leave()
+
+    outage.pass_by(begin, come, seconds)
 
     with suppress(AssertionError):  # the figures say what is missing
-        until(lambda: len(outage.first_claims()) == processes)
+        until(lambda: len(outage.first_claims()) >= processes)
     client.end()
     outage.jobs += client.inserted
     with suppress(AssertionError):
         until(lambda: f.ended("q", len(outage.jobs)))
+    left = leaver.figures()
     return [
+        *left,
         *outage.figures(),
         at_least("inserts in the outage that gave up", client.refused, 0),
         at_most("the longest insert took", client.longest, LONGEST_INSERT, " s"),
