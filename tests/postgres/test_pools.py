@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row, scalar_row, tuple_row
 from psycopg_pool import ConnectionPool, NullConnectionPool
 
-from gaffer import Gaffer
+from gaffer import Gaffer, Job
 from gaffer.driver import DriverError, DriverUnavailable
 from gaffer_driver_postgres import PostgresDriver
 from tests.conftest import Calling, quiet
@@ -24,7 +24,7 @@ from tests.postgres.catalog import lock_of_migrations, waiting
 from tests.postgres.conftest import MakeDriver
 from tests.postgres.lives import live
 from tests.postgres.verbs import claim
-from tests.rig.waiting import PATIENCE, until
+from tests.rig.waiting import KEEP, PATIENCE, until
 
 MakePool = Callable[..., "ConnectionPool[Any]"]
 MOST = 6
@@ -184,6 +184,38 @@ def test_a_pool_whose_connections_are_all_taken_is_unavailable_for_now(
         assert time.monotonic() - began < 2.0
 
     live(driver)
+
+
+def test_a_node_beats_while_its_jobs_hold_all_connections_of_a_given_pool(
+    make_pool: MakePool, make_driver: MakeDriver, admin: psycopg.Connection, schema: str
+) -> None:
+    """F17."""
+    pool, go = make_pool(max_size=2), threading.Event()
+    inside: list[Job] = []
+    beats = psycopg.sql.SQL("SELECT beat_at FROM {}").format(
+        psycopg.sql.Identifier(schema, "nodes")
+    )
+
+    def hold(job: Job) -> None:
+        with pool.connection(PATIENCE):
+            inside.append(job)
+            go.wait(PATIENCE)
+
+    with Gaffer(make_driver(pool=pool), beat_interval=0.1) as gaffer_:
+        queue = gaffer_.ensure_queue("q", worker=hold, max_workers=2, prune=KEEP)
+        queue.insert_many(range(2))
+        until(lambda: len(inside) == 2)
+        seen: set[Any] = set()
+
+        def beaten() -> bool:
+            seen.update(admin.execute(beats).fetchall())
+            return len(seen) > 5
+
+        until(beaten)
+        go.set()
+
+        queue.flush(PATIENCE)
+        assert [job.attempt for job in queue.list()] == [1, 1]
 
 
 # -- servers with other defaults -------------------------------------------------------------------
