@@ -133,6 +133,45 @@ def _hears(queue: Queue, woken: threading.Event) -> bool:
     return True
 
 
+def test_sessions_that_have_become_read_only_are_all_replaced_at_once(
+    database: str, schema: str, make_driver: MakeDriver
+) -> None:
+    """F28: as those are which lead to a primary that has become a replica."""
+    driver = make_driver(make_conninfo(database, target_session_attrs="any"))
+    driver.start()
+    with psycopg.connect(database, autocommit=True) as other:
+        name = psycopg.sql.Identifier(other.info.dbname)
+        change = psycopg.sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}")
+        other.execute(change.format(name, "on"))
+        grow(driver, database, schema)
+        other.execute("SET default_transaction_read_only = off")
+        other.execute(change.format(name, "off"))
+
+    for number in range(6):
+        driver.queue_insert(f"queue {number}")
+
+    assert len(driver.queue_list()) == 6
+
+
+def grow(driver: PostgresDriver, conninfo: str, schema: str) -> None:
+    """Have the pool of *driver* open all its four connections."""
+    busy = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    table = psycopg.sql.Identifier(schema, "queues")
+    with psycopg.connect(conninfo) as holding, psycopg.connect(conninfo, autocommit=True) as admin:
+        holding.read_only = False
+        holding.execute(psycopg.sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(table))
+        readers = [threading.Thread(target=driver.queue_list) for _ in range(4)]
+        for reader in readers:
+            reader.start()
+        until(lambda: admin.execute(busy).fetchone() == (4,))
+        holding.rollback()
+        for reader in readers:
+            reader.join(PATIENCE)
+
+
 # -- servers that go away --------------------------------------------------------------------------
 
 LEASE = 1.0

@@ -196,10 +196,12 @@ class Connections:
         if lost and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
             self._replace_idle()
             return again and tries == 0
+        if is_stale(error):
+            self._replace_idle()
         return is_stale(error) and tries == 0
 
     def _replace_idle(self) -> None:
-        """Replace the connections that wait in our pool: the server may have cut them all."""
+        """Replace the connections that wait in our pool: what befell one may have befallen all."""
         if self._own is not None:
             with suppress(Exception):
                 self._own.drain()
