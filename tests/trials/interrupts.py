@@ -14,9 +14,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import gaffer
 from gaffer_driver_memory import MemoryDriver
+from tests.rig.chance import chance
 from tests.rig.shots import shots
 from tests.rig.waiting import KEEP, Recorder, busy, threads, until
 from tests.trials.figures import Figure, Trial, at_least, at_most, exactly
@@ -60,9 +62,7 @@ BODIES: dict[str, Callable[[float], None]] = {"sleep": sleep, "compute": compute
 
 def run(shots: int, seed: int | None = None) -> Sequence[Figure]:
     """Shoot *shots* times that hit: half at bodies by themselves, half at jobs."""
-    seed = random.randrange(2**32) if seed is None else seed
-    print(f"seed {seed}")
-    random.seed(seed)
+    random.seed(chance(seed).random())
     with deaths() as dead:
         return [
             *by_itself(shots // 2),
@@ -110,7 +110,7 @@ def in_jobs(number: int) -> list[Figure]:
         while len(seen.of(gaffer.JobFailed)) < number:
             for kind in BODIES:
                 jobs += queue.insert_many([None] * 40, kind=kind)
-            until(lambda: ended(seen) >= len(jobs), 60)
+            until(partial(ended, seen, len(jobs)), 60)
         until(lambda: queue.info().workers.abandoned == 0, 20)
         # A thread says that it is home a moment before it ends.
         until(lambda: len(threads("gaffer:shot:worker")) <= CREW, 20)
@@ -133,9 +133,9 @@ def in_jobs(number: int) -> list[Figure]:
     ]
 
 
-def ended(seen: Recorder) -> int:
-    """Return how many jobs have ended."""
-    return len(seen.of(gaffer.JobCompleted)) + len(seen.of(gaffer.JobFailed))
+def ended(seen: Recorder, number: int) -> bool:
+    """Return whether *number* jobs have ended."""
+    return len(seen.of(gaffer.JobCompleted)) + len(seen.of(gaffer.JobFailed)) >= number
 
 
 @contextmanager
