@@ -277,7 +277,9 @@ class Process:
         for supervisor in supervisors:
             ended &= supervisor.join(max(0.0, deadline - self._clock.monotonic()))
         self._watchdog.stop()
-        self._drivers.stop(leave=ended)
+        # So late only if storage does not answer, and there is no time left to wait for it.
+        spent = self._clock.monotonic() > deadline - _SPARE
+        self._drivers.stop(leave=ended and not spent)
 
     def __enter__(self) -> Self:
         return self

@@ -362,9 +362,9 @@ class Runner:
 
     def join(self, timeout: float) -> bool:
         """Wait up to *timeout* seconds until all is settled and the thread has ended."""
-        if self.service.running:
+        if self.service.began:
             return self.service.join(timeout)
-        self.service.stop()  # it never ran; what `poll` left behind is settled here
+        self.service.stop()  # it never will; what `poll` left behind is settled here
         deadline = self._clock.monotonic() + timeout
         self.turn.take(0.0)
         while self.unsettled() and (left := deadline - self._clock.monotonic()) > 0:

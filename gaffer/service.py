@@ -56,6 +56,11 @@ class Service:
         self.stopping = False
 
     @property
+    def began(self) -> bool:
+        """Whether the thread was ever started."""
+        return self._thread is not None
+
+    @property
     def running(self) -> bool:
         """Whether the thread was started and has not ended."""
         return self._thread is not None and not self._ended.is_set()

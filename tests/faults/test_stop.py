@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import gaffer
+from gaffer.driver import JobFilter
 from gaffer.testing.doubles import FaultyDriver
 from gaffer_driver_memory import MemoryDriver
 from tests.rig.waiting import (
@@ -124,8 +125,43 @@ def test_a_stop_is_bounded_while_storage_does_not_answer(
     with took(0, 11):
         g.stop()
 
+    assert "node_leave" not in faulty.calls  # there is no time left to wait for that, too
     gate.open.set()
     until(lambda: not threads("gaffer:down:"))
+
+
+class Askers(FaultyDriver):
+    """A driver that notes who asks what a node holds."""
+
+    def __init__(self, inner: MemoryDriver) -> None:
+        super().__init__(inner)
+        self.names: list[str] = []
+
+    def job_list(self, filter: JobFilter) -> list[gaffer.Job]:
+        self.names.append(threading.current_thread().name)
+        return super().job_list(filter)
+
+
+def test_a_stop_asks_storage_nothing_for_queues_that_have_ended_by_themselves(
+    driver: MemoryDriver,
+) -> None:
+    """F15, F40: or fifty queues would wait for it one after the other."""
+    askers = Askers(driver)
+    g = gaffer.Gaffer(askers)
+    gate = Gate()
+    g.ensure_queue("slow", worker=gate, shutdown_timeout=0.5, prune=KEEP).insert(1)
+    gate.wait()
+    askers.fail("job_claim", times=None)
+    askers.fail("job_list", times=None)
+    quick = [g.ensure_queue(name, worker=lambda job: None, prune=KEEP) for name in ("a", "b")]
+    for queue in quick:  # what they hold is in doubt once a claim has failed, and is asked for
+        until(lambda queue=queue: f"gaffer:{queue.name}:runner" in askers.names)
+    askers.names.clear()
+
+    g.stop()
+
+    assert set(askers.names) == {"gaffer:a:runner", "gaffer:b:runner"}
+    gate.open.set()
 
 
 def test_a_stop_is_bounded_while_a_claim_hangs(driver: MemoryDriver, seen: Recorder) -> None:
