@@ -62,8 +62,12 @@ class Crew:
         process = os.getpid()
         try:
             while (execution := self._todo.get()) is not None:
-                # A job that forked has two of these threads: the child's ends here.
-                if not execution.run() or os.getpid() != process:
+                home = execution.run()
+                if os.getpid() != process:
+                    # The child of a job that forked. Threads that it has started, a driver's
+                    # most likely, would keep it for ever.
+                    os._exit(0)
+                if not home:
                     return
                 del execution  # or an idle thread would keep the job alive
         except JobTimeout:

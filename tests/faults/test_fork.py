@@ -189,7 +189,10 @@ def test_the_child_of_a_job_that_returns_ends_and_settles_nothing(
             pid = os.fork()
         if pid:
             children.append(pid)
-        return "parent" if pid else "child"
+            return "parent"
+        # As a driver does for its connections; nobody ends it.
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        return "child"
 
     queue = g.ensure_queue("q", worker=work, prune=KEEP)
 
