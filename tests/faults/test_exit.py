@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-OTHERS = {"3.11": "3.11.7", "3.12": "3.12.1", "3.13": "3.13.0"}
-PYTHONS = {"this": Path(sys.executable)} | {
-    name: path
-    for name, version in OTHERS.items()
-    if (path := Path.home() / ".pyenv/versions" / version / "bin/python").exists()
-    and name != f"{sys.version_info.major}.{sys.version_info.minor}"
-}
-"""The interpreters at hand; the others are for the continuous integration."""
+from tests.rig.scripts import PYTHONS, environment
 
 PRELUDE = """
 import sys, threading, time
@@ -48,7 +38,6 @@ def run(folder: Path, python: str, body: str) -> tuple[int, str, float, list[str
     """Run a script; return its exit code, what it said on stderr, its seconds, and its events."""
     script, log = folder / "script.py", folder / "events"
     script.write_text(PRELUDE + body)
-    paths = [ROOT, ROOT / "gaffer_driver_memory" / "src"]
     began = time.monotonic()
     ended = subprocess.run(
         [PYTHONS[python], "-X", "dev", "-W", "ignore", script, log],
@@ -56,7 +45,7 @@ def run(folder: Path, python: str, body: str) -> tuple[int, str, float, list[str
         text=True,
         timeout=30,
         check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+        env=environment(),
     )
     seconds = time.monotonic() - began
     return ended.returncode, ended.stderr, seconds, log.read_text().splitlines()
@@ -202,7 +191,7 @@ def test_importing_gaffer_starts_no_thread_and_imports_no_driver(
         text=True,
         timeout=20,
         check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=environment(),
     )
 
     assert ended.stdout == "1 []\n"
