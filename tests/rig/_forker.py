@@ -13,6 +13,8 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -54,7 +56,6 @@ def backends() -> set[int]:
 
 def fork(state: str) -> None:
     """Fork; note what becomes of the child."""
-    before = backends()
     began = time.monotonic()
     pid = os.fork()
     if not pid:
@@ -62,7 +63,7 @@ def fork(state: str) -> None:
         return
     code = awaited(pid)
     seconds = time.monotonic() - began
-    lost = len(before - backends())
+    lost = len(own - backends())
     with writing:
         children.append({"state": state, "code": code, "seconds": seconds, "lost": lost})
 
@@ -90,24 +91,33 @@ def awaited(pid: int) -> int | None:
     return None
 
 
-def hammer(end: threading.Event) -> None:
-    """Insert and look, without a pause."""
-    while not end.is_set():
-        g.insert("work", None)
-        g.info("work")
-        g.list("work", limit=1)
+@contextmanager
+def hammering() -> Iterator[None]:
+    """Insert and look in some threads without a pause, until the block ends."""
+    end = threading.Event()
+
+    def hammer() -> None:
+        while not end.is_set():
+            g.insert("work", None)
+            g.info("work")
+            g.list("work", limit=1)
+
+    hammers = [threading.Thread(target=hammer, daemon=True) for _ in range(CREW)]
+    for thread in hammers:
+        thread.start()
+    yield
+    end.set()
+    for thread in hammers:
+        thread.join(LIMIT)
 
 
 def forks(number: int) -> None:
     """Fork in each state so many times."""
     for _ in range(number):
         fork("idle")
-    end = threading.Event()
-    for _ in range(CREW):
-        threading.Thread(target=hammer, args=[end], daemon=True).start()
-    for _ in range(number):
-        fork("hammering")
-    end.set()
+    with hammering():
+        for _ in range(number):
+            fork("hammering")
     for at in range(number):
         g.insert("work", "return" if at % 2 else "exit")
     g.flush("work", 10 * LIMIT)
@@ -122,8 +132,10 @@ def forks(number: int) -> None:
 driver = PostgresDriver(settings["conninfo"] + " application_name=parent")
 g = gaffer.Gaffer(driver)
 g.ensure_queue("work", worker=work, max_workers=CREW, timeout=10 * LIMIT, prune=KEEP)
-g.insert_many("work", [None] * 200)
+with hammering():  # so that all connections are open
+    time.sleep(1)
 g.flush("work", LIMIT)
+own = backends()
 forks(settings["forks"])
 g.flush("work", 10 * LIMIT)
 stats = g.stats("work")
@@ -139,6 +151,7 @@ print(  # noqa: T201
             "inserted by children": sum(job.payload == "child" for job in worked),
             "not completed": sum(one.count for one in stats.values())
             - stats[gaffer.JobState.COMPLETED].count,
+            "sessions": len(own),
             "attempts lost": sum(job.attempt != 1 for job in worked),
         }
     ),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -36,7 +38,7 @@ class Ended:
     noise: str
     seconds: float
     last: float
-    """Seconds from its last line of output to its end."""
+    """Seconds from the line that it was written to its end."""
 
 
 def environment() -> dict[str, str]:
@@ -69,15 +71,20 @@ def run(
             env=environment(),
         ) as process,
     ):
+        assert process.stdin is not None
         assert process.stdout is not None
-        said = process.stdout.readline()
+        killer = threading.Timer(LONGEST, process.kill)
+        killer.start()
+        out = process.stdout.readline()
         then()
         last = time.monotonic()
-        try:
-            more, _ = process.communicate("go\n", timeout=LONGEST)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            more, _ = process.communicate()
-            return Ended(None, said + more, noise.read_text(), LONGEST, LONGEST)
+        with suppress(BrokenPipeError):
+            process.stdin.write("go\n")
+            process.stdin.close()
+        out += process.stdout.read()
+        code = process.wait()
         now = time.monotonic()
-        return Ended(process.returncode, said + more, noise.read_text(), now - began, now - last)
+        hung = not killer.is_alive()
+        killer.cancel()
+        said = noise.read_text()
+        return Ended(None if hung else code, out, said, now - began, now - last)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.rig.server import own_server
-from tests.trials.figures import Figure, Trial, at_most, exactly
+from tests.trials.figures import Figure, Trial, at_least, at_most, exactly
 
 PROGRAM = Path(__file__).parents[1] / "rig" / "_forker.py"
 STATES = 4
@@ -36,12 +37,14 @@ def run(forks: int, insert: float) -> Sequence[Figure]:
     children = found["children"]
     number = forks // STATES * STATES
     hung = [one["state"] for one in children if one["code"] is None]
+    lost = Counter(one["state"] for one in children for _ in range(one["lost"]))
     return [
         exactly("children that ended with 0", sum(one["code"] == 0 for one in children), number),
         exactly(f"children that hung {', '.join(hung)}".rstrip(), len(hung), 0),
         at_most("a child's insert, the slowest", max(found["inserts"]), insert, " s"),
         exactly("jobs of children, worked by the parent", found["inserted by children"], number),
-        exactly("the parent's sessions ended", sum(one["lost"] for one in children), 0),
+        at_least("the parent's sessions", found["sessions"], 4),
+        exactly(f"the parent's sessions that ended {dict(lost) or ''}".rstrip(), lost.total(), 0),
         exactly("jobs not completed", found["not completed"], 0),
         exactly("jobs that lost an attempt", found["attempts lost"], 0),
     ]

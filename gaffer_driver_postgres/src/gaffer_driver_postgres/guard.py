@@ -40,14 +40,25 @@ class _Call:
     def cut(self) -> None:
         """Shut the socket down, if it still is the one that the call began on."""
         with suppress(OSError, psycopg.Error):
-            descriptor = os.dup(self.connection.pgconn.socket)
+            number = self.connection.pgconn.socket
+            descriptor = _held(number)
+            ours = socket.socket(fileno=descriptor)
             try:
                 # libpq may have closed it, and its number may be somebody else's by now.
                 if os.fstat(descriptor).st_ino == self.inode:
-                    with socket.socket(fileno=os.dup(descriptor)) as ours:
-                        ours.shutdown(socket.SHUT_RDWR)
+                    ours.shutdown(socket.SHUT_RDWR)
             finally:
-                os.close(descriptor)
+                ours.detach()
+                if descriptor != number:
+                    os.close(descriptor)
+
+
+def _held(number: int) -> int:
+    """Return a descriptor that nobody else closes; the same if there are no more files."""
+    try:
+        return os.dup(number)
+    except OSError:
+        return number
 
 
 class Guard:

@@ -13,7 +13,7 @@ import os
 import select
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import count
 from random import random
@@ -197,12 +197,14 @@ class Hub:
         if self._stopping:
             return False
         thread = threading.Thread(target=self._run, name="gaffer:postgres:hub", daemon=True)
-        bell = os.pipe()
         try:
-            thread.start()
-        except RuntimeError as error:
-            for end in bell:
-                os.close(end)
+            with ExitStack() as undo:
+                bell = os.pipe()
+                for end in bell:
+                    undo.callback(os.close, end)
+                thread.start()
+                undo.pop_all()
+        except (RuntimeError, OSError) as error:  # there are no more threads, or files
             _log.warning("no thread for waking, queues poll by themselves: %s", error)
             return False
         self._bell, self._thread = bell, thread
@@ -367,11 +369,14 @@ class Hub:
         connection = self._line.connection
         listened = [] if connection is None or connection.closed else [connection.fileno()]
         seconds = min(seconds, _LIVENESS) if listened else seconds
-        ready, _, _ = select.select([bell[0], *listened], [], [], seconds)
+        poll = select.poll()  # not `select`, which knows the first 1,024 files only
+        for file in (bell[0], *listened):
+            poll.register(file, select.POLLIN)
+        ready = {file for file, _ in poll.poll(seconds * 1000)}
         if bell[0] in ready:
             with suppress(BlockingIOError):
                 os.read(bell[0], 4096)
-        if connection is not None and set(ready) & set(listened):
+        if connection is not None and ready & set(listened):
             self._heard_at = monotonic()
             connection.pgconn.consume_input()
             while (notify := connection.pgconn.notifies()) is not None:
