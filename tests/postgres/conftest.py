@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -10,12 +10,19 @@ import psycopg
 import pytest
 
 from gaffer_driver_postgres import PostgresDriver
+from tests.rig.audit import Audit
 from tests.rig.pooler import program
+from tests.rig.processes import Worker
+from tests.rig.waiting import KEEP
 
 # pgbouncer comes with the system, not with pip; .ci/run installs it where it can.
 collect_ignore = [] if program() else ["test_pooler.py"]
 
 MakeDriver = Callable[..., PostgresDriver]
+Work = Callable[..., Worker]
+
+LEASE = 2.0
+PULSE = {"lease": LEASE, "beat_interval": 0.5}
 
 
 @pytest.fixture
@@ -63,3 +70,36 @@ def database(server: str, admin: psycopg.Connection) -> Iterator[str]:
     admin.execute(f'CREATE DATABASE "{name}"'.encode())
     yield psycopg.conninfo.make_conninfo(server, dbname=name)
     admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+@pytest.fixture
+def audit(admin: psycopg.Connection, driver: PostgresDriver, schema: str) -> Audit:
+    """Give the account of what happens to jobs."""
+    return Audit(admin, schema)
+
+
+@pytest.fixture
+def work(server: str, schema: str, audit: Audit) -> Iterator[Work]:
+    """Give a factory of processes that work queues of these options; they end with the test.
+
+    Their jobs write what they do into the account.
+    """
+    workers: list[Worker] = []
+
+    def make(notify: bool = True, pulse: Mapping[str, float] = PULSE, **queues: Any) -> Worker:
+        settings = {
+            "conninfo": server,
+            "effects": server,
+            "driver": {"schema": schema, "notify": notify},
+            "gaffer": pulse,
+            "queues": {
+                name: {"prune": KEEP, "poll_interval": 0.05, **options}
+                for name, options in queues.items()
+            },
+        }
+        workers.append(Worker(settings))
+        return workers[-1]
+
+    yield make
+    for worker in workers:
+        worker.kill()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -13,49 +12,13 @@ import pytest
 
 from gaffer import Gaffer, JobState, Queue
 from gaffer_driver_postgres import PostgresDriver
+from tests.postgres.conftest import LEASE, Work
 from tests.rig.audit import Audit
 from tests.rig.processes import Worker
-from tests.rig.waiting import KEEP, together, until
+from tests.rig.waiting import together, until
 
-LEASE = 2.0
-PULSE = {"lease": LEASE, "beat_interval": 0.5}
 SOON = LEASE + 6.0
 """Seconds after which the jobs of a process that has died run elsewhere, on a busy machine too."""
-
-Work = Callable[..., Worker]
-
-
-@pytest.fixture
-def audit(admin: psycopg.Connection, driver: PostgresDriver, schema: str) -> Audit:
-    """Give the account of what happens to jobs."""
-    return Audit(admin, schema)
-
-
-@pytest.fixture
-def work(server: str, schema: str, audit: Audit) -> Iterator[Work]:
-    """Give a factory of processes that work queues of these options; they end with the test.
-
-    Their jobs write what they do into the account.
-    """
-    workers: list[Worker] = []
-
-    def make(notify: bool = True, **queues: Any) -> Worker:
-        settings = {
-            "conninfo": server,
-            "effects": server,
-            "driver": {"schema": schema, "notify": notify},
-            "gaffer": PULSE,
-            "queues": {
-                name: {"prune": KEEP, "poll_interval": 0.05, **options}
-                for name, options in queues.items()
-            },
-        }
-        workers.append(Worker(settings))
-        return workers[-1]
-
-    yield make
-    for worker in workers:
-        worker.kill()
 
 
 @pytest.fixture

@@ -91,7 +91,8 @@ def work(job: gaffer.Job) -> Any:
 
     A number is how many seconds it takes, "hold" waits to be told to go on, "until told" for that
     or for gaffer's word, each with "once" only in the first attempt. A mapping holds, and says how
-    many bytes to return. Two kill the process.
+    many bytes to return; or it says for how many seconds to hold the GIL, in the first attempt. Two
+    kill the process.
     """
     ended = note(job)
     match job.payload:
@@ -101,6 +102,9 @@ def work(job: gaffer.Job) -> Any:
             go.wait(LONGEST)
         case "hold once" if job.attempt == 0:
             go.wait(LONGEST)
+        case {"hold the GIL": seconds} if job.attempt == 0:
+            # Called with the GIL: no other thread of this process does anything meanwhile.
+            ctypes.PyDLL(None).sleep(seconds)
         case "until told":
             wait_to_be_told(job)
         case "until told once" if job.attempt == 0:
