@@ -7,6 +7,7 @@ acts on it.
 
 from __future__ import annotations
 
+import gc
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from functools import wraps
 from itertools import takewhile
 from threading import get_ident
-from types import CoroutineType, GeneratorType
+from types import CoroutineType, FrameType, GeneratorType
 from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar
 
 from gaffer import checks, codec
@@ -139,7 +140,7 @@ class Execution:
 
     def _sample(self) -> traceback.StackSummary | None:
         """Return where the job's own code is, outermost call first."""
-        frame = None if self._thread is None else sys._current_frames().get(self._thread)
+        frame = None if self._thread is None else _frames().get(self._thread)
         own = takewhile(lambda at: at[0].f_code is not _call.__code__, traceback.walk_stack(frame))
         # Without source lines: reading files is not for the watchdog.
         stack = traceback.StackSummary.extract(own, lookup_lines=False) if frame else None
@@ -159,6 +160,19 @@ class Execution:
     def uninterruptible(self) -> AbstractContextManager[None]:
         """Return a block in which no `JobTimeout` is raised."""
         return nullcontext() if self._interrupt is None else self._interrupt.uninterruptible()
+
+
+def _frames() -> dict[int, FrameType]:
+    """Return where each thread is."""
+    # Python 3.11 may collect garbage in there, under a lock that every thread needs to begin and to
+    # end. If what is collected lets another thread run, the process freezes for good.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()
+    finally:
+        if collects:
+            gc.enable()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -153,14 +153,16 @@ def test_a_stop_asks_storage_nothing_for_queues_that_have_ended_by_themselves(
     gate.wait()
     askers.fail("job_claim", times=None)
     askers.fail("job_list", times=None)
-    quick = [g.ensure_queue(name, worker=lambda job: None, prune=KEEP) for name in ("a", "b")]
-    for queue in quick:  # what they hold is in doubt once a claim has failed, and is asked for
-        until(lambda queue=queue: f"gaffer:{queue.name}:runner" in askers.names)
+    for name in ("a", "b"):
+        g.ensure_queue(name, worker=lambda job: None, prune=KEEP)
+    asking = {"gaffer:a:runner", "gaffer:b:runner"}
+    # What they hold is in doubt once a claim has failed, and is asked for.
+    until(lambda: asking <= {*askers.names})
     askers.names.clear()
 
     g.stop()
 
-    assert set(askers.names) == {"gaffer:a:runner", "gaffer:b:runner"}
+    assert set(askers.names) == asking
     gate.open.set()
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 import gaffer
 from gaffer_driver_memory import MemoryDriver
+from tests.rig.scripts import run
 from tests.rig.waiting import KEEP, Gate, Recorder, states, until
 
 
@@ -245,3 +248,51 @@ def test_a_deleted_job_is_told_to_stop(g: gaffer.Gaffer, seen: Recorder) -> None
     queue.delete(job.id)
 
     assert told.wait(5)
+
+
+LITTER = """
+import gc, sys, threading, time
+import gaffer
+from gaffer_driver_memory import MemoryDriver
+
+def spawn():
+    while not done.is_set():
+        threading.Thread(target=time.sleep, args=[0]).start()
+
+def move():
+    while not done.wait(0.05):
+        pass
+
+done = threading.Event()
+for what in [spawn] + [move] * 60:
+    threading.Thread(target=what, daemon=True).start()
+# As a destructor does that closes a file: other threads run meanwhile.
+gc.callbacks.append(lambda phase, facts: time.sleep(0.001))
+gc.set_threshold(30)
+with gaffer.Gaffer(MemoryDriver()) as g:
+    queue = g.ensure_queue(
+        "q",
+        worker=lambda job: time.sleep(0.1),
+        timeout=0.02,
+        max_attempts=1,
+        max_workers=4,
+        max_abandoned=1000,
+        prune={"interval": None},
+    )
+    queue.insert_many(range(60))
+    print("ready", flush=True)
+    sys.stdin.readline()
+    queue.flush(60)
+    done.set()
+    print({job.errors[0].error["type"] for job in queue.list()})
+"""
+
+
+def test_a_timeout_does_not_freeze_a_process_that_collects_garbage(tmp_path: Path) -> None:
+    """F32: Python 3.11 may freeze for good when one thread looks where the others are."""
+    script = tmp_path / "script.py"
+    script.write_text(LITTER)
+
+    ended = run(Path(sys.executable), script)
+
+    assert (ended.code, ended.out.split()) == (0, ["ready", "{'timeout'}"]), ended.noise

@@ -50,7 +50,7 @@ def environment() -> dict[str, str]:
 @cache
 def has_postgres(python: Path) -> bool:
     """Return whether the PostgreSQL driver can be used under *python*."""
-    asked = [python, "-c", "import psycopg, psycopg_pool"]
+    asked = [str(python), "-c", "import psycopg, psycopg_pool"]
     return subprocess.run(asked, capture_output=True, check=False).returncode == 0
 
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import gaffer
+from gaffer.interrupt import Interrupt
 from gaffer_driver_memory import MemoryDriver
 from tests.rig.chance import chance
 from tests.rig.shots import shots
@@ -57,6 +58,16 @@ def catch(timeout: float) -> None:
             busy(timeout / 20)
 
 
+def unshielded(body: Callable[[float], None], interrupt: Interrupt) -> None:
+    """Do a body by itself."""
+    body(AFTER)
+
+
+def work(body: Callable[[float], None], job: gaffer.Job) -> None:
+    """Do a body as a job."""
+    body(TIMEOUT)
+
+
 BODIES: dict[str, Callable[[float], None]] = {"sleep": sleep, "compute": compute, "catch": catch}
 
 
@@ -75,10 +86,9 @@ def by_itself(number: int) -> list[Figure]:
     """Shoot at bodies of each kind, until *number* were hit."""
     hit = escaped = passed = 0
     for body in BODIES.values():
-        enough = number // len(BODIES)
         found = shots(
-            lambda _, body=body: body(AFTER),
-            lambda so_far, enough=enough: so_far.interrupted >= enough,
+            partial(unshielded, body),
+            lambda so_far: so_far.interrupted >= number // len(BODIES),
             after=AFTER,
             timeout=600,
         )
@@ -99,7 +109,7 @@ def in_jobs(number: int) -> list[Figure]:
     with gaffer.Gaffer(MemoryDriver(), hooks=[seen]) as g:
         queue = g.ensure_queue(
             "shot",
-            worker={kind: lambda _, body=body: body(TIMEOUT) for kind, body in BODIES.items()},
+            worker={kind: partial(work, body) for kind, body in BODIES.items()},
             interrupt=True,
             timeout=TIMEOUT,
             max_attempts=1,
