@@ -10,11 +10,12 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from uuid import UUID
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 import gaffer
 from gaffer_driver_postgres import PostgresDriver
@@ -122,8 +123,9 @@ def served_at_once(pool: Pool) -> int:
     served: list[int] = []
 
     def call() -> None:
-        with pool.connection(timeout=20) as connection:
-            everybody.wait(20)
+        with suppress(PoolTimeout), pool.connection(timeout=10) as connection:
+            with suppress(threading.BrokenBarrierError):
+                everybody.wait(10)
             served.extend(one for (one,) in connection.execute("SELECT 1").fetchall())
 
     together([call] * POOL, 60)
