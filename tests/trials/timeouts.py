@@ -36,7 +36,7 @@ CREWS = {"sleeps": 6, "blocks": 6, "computes": 1, "swallows": 3}
 def sleeps(end: float) -> None:
     """Sleep until *end*, waking again and again."""
     while (left := end - time.monotonic()) > 0:
-        time.sleep(min(left, 0.01))
+        time.sleep(min(left, 0.1))
 
 
 def blocks(end: float) -> None:
