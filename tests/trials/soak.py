@@ -114,12 +114,13 @@ class Soak:
         [(sessions,)] = admin.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'soaked'"
         ).fetchall()
-        workers = len(threads("gaffer:soak:worker"))
+        alive = [thread.name for thread in threads()]
+        workers = sum(name.startswith("gaffer:soak:worker") for name in alive)
         return Sample(
             done=self.done,
             memory=psutil.Process().memory_info().rss / 2**20,
             workers=workers,
-            threads=len(threads()) - workers,
+            threads=len(alive) - workers,
             connections=sessions,
             objects=len(gc.get_objects()),
         )
