@@ -58,7 +58,7 @@ POSTGRES = {
     module: layer
     for layer, modules in enumerate(
         [
-            "clock errors options caller embedded rows statements",
+            "clock errors options caller embedded rows statements watches",
             "guard sessions listing",
             "connections migrations",
             "writing hub",

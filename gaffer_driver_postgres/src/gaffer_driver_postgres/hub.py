@@ -14,7 +14,6 @@ import select
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from itertools import count
 from random import random
 from typing import TypeVar
@@ -27,6 +26,7 @@ from gaffer_driver_postgres.connections import Connections, Line
 from gaffer_driver_postgres.rows import text_array
 from gaffer_driver_postgres.sessions import Cursor
 from gaffer_driver_postgres.statements import Statements
+from gaffer_driver_postgres.watches import News, Watch, wake
 
 __all__ = ["Hub"]
 
@@ -34,8 +34,6 @@ _log = logging.getLogger("gaffer.postgres.hub")
 
 T = TypeVar("T")
 
-_NEAREST, _FARTHEST = 0.005, 0.05
-"""Seconds between two announcements of one queue: as a rule, and while inserts come faster."""
 _MOST_NEWS = 1000
 _LIVENESS = 10.0
 """Seconds after which a silent connection is asked for a sign of life."""
@@ -45,44 +43,6 @@ _FOR_THE_END = 0.5
 """Seconds for what is still to be announced when the driver stops."""
 _REST = 30.0
 """Seconds without anything to do, after which the thread ends."""
-
-
-@dataclass(slots=True)
-class _Watch:
-    """One subscription: whom to wake, and when to look next."""
-
-    queue: str
-    interval: float
-    wake: Callable[[], None]
-    due: float = 0.0
-    ended: bool = False
-
-
-@dataclass(slots=True)
-class _News:
-    """The announcements of one queue. Guarded by the hub's lock."""
-
-    at: float | None = None  # when to announce; None: there is nothing
-    inserts: int = 0  # since the last one
-    sent: float = 0.0
-    apart: float = _NEAREST
-
-    def add(self, now: float) -> bool:
-        """Note an insert; return whether the thread has to know."""
-        self.inserts += 1
-        if self.at is not None:
-            return False
-        self.at = max(now, self.sent + self.apart)
-        return True
-
-    def take(self, now: float, *, at_once: bool) -> bool:
-        """Return whether to announce now; of a busy queue less and less often."""
-        if self.at is None or (self.at > now and not at_once):
-            return False
-        self.apart *= 2.0 if self.inserts > 1 else 0.5
-        self.apart = min(max(self.apart, _NEAREST), _FARTHEST)
-        self.at, self.inserts, self.sent = None, 0, now
-        return True
 
 
 class Hub:
@@ -104,8 +64,8 @@ class Hub:
     def _open(self) -> None:
         self._lock = threading.Lock()
         # Under the lock:
-        self._watches: dict[int, _Watch] = {}
-        self._news: dict[str, _News] = {}
+        self._watches: dict[int, Watch] = {}
+        self._news: dict[str, News] = {}
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._numbers = count()
@@ -123,7 +83,7 @@ class Hub:
         """Have *wake* called; return what ends that, or `None` if there is no thread to be had."""
         number = next(self._numbers)
         with self._lock:
-            self._watches[number] = _Watch(queue, interval, wake)
+            self._watches[number] = Watch(queue, interval, wake)
             if not self._run_thread():
                 del self._watches[number]
                 return None
@@ -142,10 +102,10 @@ class Hub:
             here = [watch for watch in self._watches.values() if watch.queue in names]
             if self._announces:
                 now = monotonic()
-                news = [self._news.setdefault(queue, _News()).add(now) for queue in names]
+                news = [self._news.setdefault(queue, News()).add(now) for queue in names]
                 if any(news):
                     self._run_thread()
-        _wake(here)
+        wake(here)
 
     @property
     def _announces(self) -> bool:
@@ -285,7 +245,7 @@ class Hub:
         self._wait(self._patience(watches))
         return bool(watches or taken)
 
-    def _patience(self, watches: list[_Watch]) -> float:
+    def _patience(self, watches: list[Watch]) -> float:
         now = monotonic()
         with self._lock:
             moments = [watch.due for watch in watches]
@@ -310,7 +270,7 @@ class Hub:
             return self._line.call(what, work, timeout=_TIMEOUT)
         return self._connections.call(what, work)
 
-    def _listen(self, watches: list[_Watch]) -> None:
+    def _listen(self, watches: list[Watch]) -> None:
         """Listen, if we may; after a gap wake all, since something may have been missed."""
         connection = self._line.connection
         if not self._announces or (connection is not None and connection is self._listening):
@@ -320,7 +280,7 @@ class Hub:
             return
         self._listening = self._line.connection
         self._heard_at = monotonic()
-        _wake(watches)
+        wake(watches)
 
     def _begin_to_listen(self, cursor: Cursor) -> bool:
         if not self._announces:  # by now we know that it is a pooler, behind which we are deaf
@@ -335,9 +295,9 @@ class Hub:
             return  # our own: woken already
         with self._lock:
             watches = [w for w in self._watches.values() if w.queue == notification.payload]
-        _wake(watches)
+        wake(watches)
 
-    def _look(self, watches: list[_Watch], now: float) -> None:
+    def _look(self, watches: list[Watch], now: float) -> None:
         """Wake those whose queue has something to claim, if it is time to look."""
         # Those that are due soon come along, and stay together from then on: one statement for all.
         slack = min(watch.interval for watch in watches)
@@ -354,7 +314,7 @@ class Hub:
         early = 0.9 + 0.1 * random()  # other processes look at other moments
         for watch in due:
             watch.due = self._heard_at + watch.interval * early
-        _wake(watch for watch in due if watch.queue in found or watch in new)
+        wake(watch for watch in due if watch.queue in found or watch in new)
 
     def _ready(self, cursor: Cursor, names: str) -> set[str]:
         cursor.execute(self._sql.ready, [names])
@@ -392,13 +352,3 @@ class Hub:
         if error is not None:
             _log.warning("waking pauses for %.1f s: %s", pause, error)
         self._wait(pause)
-
-
-def _wake(watches: Iterable[_Watch]) -> None:
-    for watch in watches:
-        if watch.ended:
-            continue
-        try:
-            watch.wake()
-        except Exception:
-            _log.exception("a wake callback failed")
