@@ -141,12 +141,18 @@ class Execution:
     def _sample(self) -> traceback.StackSummary | None:
         """Return where the job's own code is, outermost call first."""
         frame = None if self._thread is None else _frames().get(self._thread)
+        if frame is None:
+            return None
         own = takewhile(lambda at: at[0].f_code is not _call.__code__, traceback.walk_stack(frame))
-        # Without source lines: reading files is not for the watchdog.
-        stack = traceback.StackSummary.extract(own, lookup_lines=False) if frame else None
-        if stack is not None:
-            stack.reverse()
-        return stack
+        # Not by `extract`, which looks at the source's files: not for the watchdog, whom jobs that
+        # compute would let wait at each look.
+        calls = [
+            traceback.FrameSummary(
+                at.f_code.co_filename, line, at.f_code.co_name, lookup_line=False
+            )
+            for at, line in own
+        ]
+        return traceback.StackSummary.from_list(calls[::-1])
 
     def remaining(self) -> float:
         """Return the seconds that are left; negative when the time is up."""
