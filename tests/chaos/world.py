@@ -15,11 +15,11 @@ from psycopg.conninfo import make_conninfo
 
 from gaffer import Gaffer
 from gaffer_driver_postgres import PostgresDriver
-from tests.chaos.disk import Disk, small_disk
 from tests.chaos.fleet import Fleet
 from tests.chaos.load import Load
 from tests.chaos.queues import BEAT, LEASE, QUEUES
 from tests.rig.audit import Audit
+from tests.rig.disk import Disk, small_disk
 from tests.rig.history import History, Scribe
 from tests.rig.pooler import pgbouncer, program
 from tests.rig.proxy import Proxy
@@ -108,7 +108,7 @@ class World:
             Audit(admin, SCHEMA)
             admin.execute(_CLOCK)
             if self.disk is not None:
-                admin.execute(f"CREATE TABLESPACE small LOCATION '{self.disk.place}'")
+                self.server.create_tablespace("small", self.disk.place)
                 admin.execute(f"ALTER TABLE {SCHEMA}.jobs SET TABLESPACE small")
 
 
@@ -119,7 +119,7 @@ def made(place: Path, seed: int) -> Iterator[World]:
         server = stack.enter_context(own_server({"max_connections": 150}))
         effects = stack.enter_context(own_server({"max_connections": 300, "fsync": "off"}))
         world = World(server, effects, place)
-        world.disk = stack.enter_context(small_disk(server.place / "small"))
+        world.disk = stack.enter_context(small_disk(512))
         world.prepare()
         world.proxies = [stack.enter_context(Proxy(server.conninfo)) for _ in range(2)]
         ways = [server.conninfo, *(proxy.conninfo for proxy in world.proxies)]

@@ -171,10 +171,9 @@ class Server:
         return make_conninfo(self.conninfo, dbname=name)
 
     def create_tablespace(self, name: str, place: Path) -> None:
-        """Have it keep what is made from now on in *place*, unless told otherwise."""
+        """Let it keep tables in *place*."""
         _open_to_server(place)
         self.execute(f"CREATE TABLESPACE {name} LOCATION '{place}'")
-        self.execute(f"ALTER DATABASE postgres SET default_tablespace = '{name}'")
 
     def log(self) -> str:
         """Return what it has logged."""

@@ -45,11 +45,12 @@ def refusal(nodes: Fleet) -> tuple[str, float]:
 
 def run(jobs: int, seconds: float) -> list[Figure]:
     """Have *jobs* end while the disk is full for *seconds*."""
-    with small_disk(24) as place:
-        if place is None:
+    with small_disk(24) as disk:
+        if disk is None:
             return [Figure("a small disk", "may not be mounted here", "where one may", True)]
         with own_server() as server:
-            server.create_tablespace("small", place)
+            server.create_tablespace("small", disk.place)
+            server.execute("ALTER DATABASE postgres SET default_tablespace = 'small'")
             with fleet(server.conninfo) as nodes:
                 return tried(nodes, jobs, seconds)
 
