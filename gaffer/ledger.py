@@ -30,7 +30,7 @@ from gaffer.events import (
 )
 from gaffer.failures import lost
 from gaffer.ids import job_id
-from gaffer.job import INCOMPLETE, Fail, Job, JobFilter, JobState, Outcome, StateStats
+from gaffer.job import INCOMPLETE, Job, JobFilter, JobState, Outcome, StateStats
 from gaffer.step import Step
 from gaffer.writing import Writing, insert_surely
 
@@ -278,10 +278,15 @@ class Ledger:
 
     def rescue(self, orphans: Iterable[Job], lease: float) -> None:
         """Settle the jobs of silent nodes as failed attempts."""
-        steps = [self.settling(job, Fail(lost(lease)), "runner") for job in orphans]
+        steps = [self._rescuing(job, lease) for job in orphans]
         for step in steps:
             step.rescued = True
         self.write(steps)
+
+    def _rescuing(self, job: Job, lease: float) -> Step:
+        now = self.driver.now()
+        after = machine.rescued(job, lost(lease), lease, now=now, roll=random())
+        return self._step(job, after, "runner")
 
 
 def _batches(payloads: Iterable[Any]) -> Iterator[Sequence[Any]]:

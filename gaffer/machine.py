@@ -43,7 +43,9 @@ __all__ = [
     "forwarded_json",
     "noted",
     "release",
+    "rescued",
     "settle",
+    "suspect",
     "template",
 ]
 
@@ -155,6 +157,25 @@ def _delay(backoff: Backoff, failures: int, roll: float) -> float:
 
 def _after(now: datetime, delay: float | timedelta) -> datetime:
     return now + (delay if isinstance(delay, timedelta) else timedelta(seconds=delay))
+
+
+def rescued(job: Job, error: JSON, lease: float, *, now: datetime, roll: float) -> Job:
+    """Return executing *job* as it is after its node fell silent for *lease* seconds.
+
+    A failed attempt, with *error*. It may be one that kills its process: that those which ran
+    beside it do not all meet it again, each is tried again up to a quarter of a lease later than
+    its backoff says.
+    """
+    after = settle(job, Fail(error), now=now, roll=roll)
+    if after.scheduled_at is None or after.state is not JobState.AVAILABLE:
+        return after
+    return evolve(after, scheduled_at=_after(after.scheduled_at, lease / 4 * roll))
+
+
+def suspect(job: Job) -> bool:
+    """Return whether *job* was lost with its node twice in a row: it may be what kills them."""
+    last = [error.error for error in job.errors[:2]]
+    return len(last) == 2 and all(isinstance(e, dict) and e.get("type") == "lost" for e in last)
 
 
 def release(job: Job) -> Job:

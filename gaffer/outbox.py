@@ -9,7 +9,7 @@ from uuid import UUID
 from gaffer.errors import DriverUnavailable, UnknownQueue
 from gaffer.execution import Execution
 from gaffer.failures import timed_out
-from gaffer.job import Fail, Job
+from gaffer.job import Fail, Job, Schedule
 from gaffer.ledger import Ledger
 from gaffer.step import Step
 
@@ -50,6 +50,11 @@ class Outbox:
     def released(self, jobs: Iterable[Job]) -> None:
         """Take in jobs that go back to available at no cost."""
         self._steps.update((job.id, self._ledger.releasing(job)) for job in jobs)
+
+    def postponed(self, jobs: Iterable[Job], delay: float) -> None:
+        """Take in jobs that are to be claimed again after *delay* seconds, at no cost."""
+        again = Schedule(delay=delay)
+        self._steps.update((job.id, self._ledger.settling(job, again, "runner")) for job in jobs)
 
     def _step(self, execution: Execution) -> Step:
         job = execution.job

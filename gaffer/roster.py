@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
+from gaffer import machine
 from gaffer.clock import Clock
 from gaffer.conf import QueueConf
 from gaffer.crew import Crew
@@ -96,6 +97,21 @@ class Roster:
             for execution in self._running.values()
             if execution.outcome is not None or execution.abandoned
         ]
+
+    def apart(self, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
+        """Return those of *jobs* that may run now, and suspects that would run beside another."""
+        free = not any(machine.suspect(one.job) for one in self._running.values())
+        may: list[Job] = []
+        wait: list[Job] = []
+        for job in jobs:
+            if not machine.suspect(job):
+                may.append(job)
+            elif free:
+                may.append(job)
+                free = False
+            else:
+                wait.append(job)
+        return may, wait
 
     def longest_shutdown(self) -> float:
         """Return the longest `shutdown_timeout` of the running jobs, in seconds."""

@@ -38,6 +38,8 @@ Message: TypeAlias = Report | Callable[[], object] | None
 
 _CLAIM_MOST = 100
 """Jobs per claim; a queue without a limit claims again until there are no more."""
+_APART = 1.0
+"""Seconds for which a suspect waits while another runs here: if one kills us, it takes no other."""
 _PATIENCE = 10.0
 """Seconds without anything to do, after which idle threads may go."""
 
@@ -319,8 +321,10 @@ class Runner:
         self.claimed_at = self._clock.monotonic()
         # As many as were asked for: there may be others.
         self.lookout.wanted = len(jobs) == free
-        started, unable = self._roster.run(jobs, self.ledger.conf)
+        may, suspects = self._roster.apart(jobs)
+        started, unable = self._roster.run(may, self.ledger.conf)
         self.claims.noted()
+        self._outbox.postponed(suspects, _APART)
         polled = {execution.job.id for execution in started}
         if unable:
             self._outbox.released(unable)
