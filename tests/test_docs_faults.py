@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.trials.__main__ import names
+
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "explanation" / "faults.md"
 LAST = 64
 
 HEADING = re.compile(r"^### F(?P<number>\d+) \S", re.MULTILINE)
 NAMED = re.compile(r"`(?P<path>(?:tests|gaffer)/[\w/]+\.py)(?:::(?P<test>\w+))?`")
+TRIAL = re.compile(r"tests\.trials (\w+)")
 NUMBER = re.compile(r"\bF(\d+)\b")
 
 
@@ -47,6 +50,14 @@ def test_every_fault_has_its_section_in_order() -> None:
 def test_a_fault_is_shown_by_something(number: int, section: str) -> None:
     assert "*Shown by*" in section
     assert NAMED.search(section) or "tests.trials" in section
+
+
+@pytest.mark.parametrize("page", ["faults.md", "reliability.md"])
+def test_every_trial_that_a_page_names_exists(page: str) -> None:
+    named = TRIAL.findall(PAGE.with_name(page).read_text("utf-8"))
+
+    assert set(named) <= {*names()}
+    assert len(named) > 5
 
 
 def test_every_test_that_the_page_names_exists() -> None:

@@ -268,6 +268,13 @@ _OF_NODES = [
         tests=[f"{LOST_ANSWERS}::test_jobs_that_run_are_not_released_with_those_of_a_lost_claim"],
     ),
     Mutant(
+        name="jobs that were lost twice run beside each other",
+        path="gaffer/roster.py",
+        old="                free = False\n",
+        new="                free = True\n",
+        tests=["tests/test_suspects.py"],
+    ),
+    Mutant(
         name="a gap between beats is not noticed",
         path="gaffer/heartbeat.py",
         old="if first or gap or abs(ahead) > self._lease / 2:",
