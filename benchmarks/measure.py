@@ -18,13 +18,26 @@ from pathlib import Path
 
 import gaffer
 
-__all__ = ["arguments", "bound", "fresh", "machine", "rate", "report", "runs", "seconds"]
+__all__ = [
+    "EMBEDDED",
+    "arguments",
+    "bound",
+    "fresh",
+    "machine",
+    "rate",
+    "report",
+    "runs",
+    "seconds",
+]
 
 
-def arguments(question: str, **numbers: int) -> argparse.Namespace:
+EMBEDDED = "postgres+embedded:///tmp/gaffer-bench"
+
+
+def arguments(question: str, driver: str = "memory", **numbers: int) -> argparse.Namespace:
     """Return the options: ``--driver``, ``--runs``, and one for each of *numbers*."""
     parser = argparse.ArgumentParser(description=question)
-    parser.add_argument("--driver", default="memory", help="a name or a URL (default: memory)")
+    parser.add_argument("--driver", default=driver, help=f"a name or a URL (default: {driver})")
     parser.add_argument("--runs", type=int, default=5, help="how often each case is measured")
     for name, value in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=value, help=f"default: {value:,}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 
-from measure import arguments, fresh, report, seconds
+from measure import EMBEDDED, arguments, fresh, report, seconds
 
 from gaffer import machine
 from gaffer.driver import Claim, Driver, Job
@@ -65,9 +65,7 @@ def timed(driver: PostgresDriver, queue: str, limit: int, most: int | None = Non
 def main() -> None:
     """Measure all cases in turns."""
     assert __doc__ is not None
-    options = arguments(__doc__, waiting=1_000_000, scheduled=300_000, chain=100_000)
-    if not options.driver.startswith("postgres"):
-        options.driver = "postgres+embedded:///tmp/gaffer-bench"
+    options = arguments(__doc__, EMBEDDED, waiting=1_000_000, scheduled=300_000, chain=100_000)
     with fresh(options.driver) as app:
         driver = app.ensure_queue("small").conf.driver
         assert isinstance(driver, PostgresDriver)

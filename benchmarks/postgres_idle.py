@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from measure import arguments, fresh, report
+from measure import EMBEDDED, arguments, fresh, report
 
 from gaffer_driver_postgres import PostgresDriver
 
@@ -48,9 +48,7 @@ def case(url: str, queues: int) -> tuple[float, float, int]:
 def main() -> None:
     """Measure both, in turns."""
     assert __doc__ is not None
-    options = arguments(__doc__)
-    if not options.driver.startswith("postgres"):
-        options.driver = "postgres+embedded:///tmp/gaffer-bench"
+    options = arguments(__doc__, EMBEDDED)
     found: dict[int, list[tuple[float, float, int]]] = {1: [], 50: []}
     for _ in range(options.runs):
         for queues, cases in found.items():

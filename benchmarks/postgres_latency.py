@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from measure import arguments, fresh, report
+from measure import EMBEDDED, arguments, fresh, report
 
 import gaffer
 from gaffer.driver import JobState
@@ -35,9 +35,7 @@ def one(queue: gaffer.Queue) -> float:
 def main() -> None:
     """Insert jobs one after the other into an idle queue that another process works."""
     assert __doc__ is not None
-    options = arguments(__doc__, jobs=300)
-    if not options.driver.startswith("postgres"):
-        options.driver = "postgres+embedded:///tmp/gaffer-bench"
+    options = arguments(__doc__, EMBEDDED, jobs=300)
     p50: list[float] = []
     p95: list[float] = []
     p99: list[float] = []
