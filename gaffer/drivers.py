@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from gaffer.clock import monotonic
 from gaffer.discovery import default_target, open_driver
 from gaffer.driver import Driver
 from gaffer.errors import InvalidDriver
@@ -13,6 +14,9 @@ from gaffer.heartbeat import Heartbeat
 __all__ = ["Drivers"]
 
 _log = logging.getLogger("gaffer.drivers")
+
+_LAST_BEAT = 1.0
+"""Seconds for beats that have begun when all stop, over all storages."""
 
 
 class Drivers:
@@ -62,8 +66,11 @@ class Drivers:
         would not answer.
         """
         for heartbeat in self._heartbeats.values():
+            heartbeat.begin_stop()
+        deadline = monotonic() + _LAST_BEAT
+        for heartbeat in self._heartbeats.values():
             try:
-                heartbeat.stop(leave=leave)
+                heartbeat.stop(leave=leave, timeout=max(0.0, deadline - monotonic()))
             except Exception:
                 _log.exception("a node could not leave")
         for driver in self._opened.values():

@@ -178,10 +178,17 @@ class Heartbeat:
             server=server,
         )
 
-    def stop(self, *, leave: bool = True) -> None:
-        """Beat no more, and with *leave* tell the storage that this node has left."""
+    def begin_stop(self) -> None:
+        """Begin no further beat."""
         self._service.stop()
-        if not self._service.join(1.0) or not leave:
+
+    def stop(self, *, leave: bool = True, timeout: float = 1.0) -> None:
+        """Beat no more, and with *leave* tell the storage that this node has left.
+
+        Not if a beat that has begun takes more than *timeout* seconds.
+        """
+        self._service.stop()
+        if not self._service.join(timeout) or not leave:
             return  # the storage does not answer; the lease will run out
         try:
             for node in self.nodes:

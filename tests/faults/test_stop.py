@@ -14,6 +14,7 @@ from gaffer.testing.doubles import FaultyDriver
 from gaffer_driver_memory import MemoryDriver
 from tests.rig.waiting import (
     KEEP,
+    PATIENCE,
     Gate,
     Recorder,
     states,
@@ -178,6 +179,21 @@ def test_a_stop_is_bounded_while_a_claim_hangs(driver: MemoryDriver, seen: Recor
             g.stop()
 
     until(lambda: not threads("gaffer:hanging:"))
+
+
+def test_a_stop_waits_for_the_beats_of_all_silent_storages_at_once() -> None:
+    """F15, F40."""
+    drivers = [FaultyDriver(MemoryDriver()) for _ in range(8)]
+    g = gaffer.Gaffer(beat_interval=0.02, lease=20.0)
+    for number, driver in enumerate(drivers):
+        g.ensure_queue(f"q{number}", worker=lambda job: None, driver=driver).insert(None)
+        g.flush(f"q{number}", 20)
+    with contextlib.ExitStack() as stack:
+        for driver in drivers:
+            assert stack.enter_context(driver.block("node_beat")).entered.wait(PATIENCE)
+
+        with took(0, 6):  # eight seconds, one after the other
+            g.stop()
 
 
 @pytest.mark.parametrize("kind", ["twice", "threads"])
