@@ -15,6 +15,7 @@ from gaffer.errors import DriverUnavailable
 from gaffer.heartbeat import Heartbeat
 from gaffer.job import Job
 from gaffer.ledger import Ledger
+from gaffer.step import Mark, mark
 
 __all__ = ["Claims"]
 
@@ -34,12 +35,12 @@ class Claims:
         self._heartbeat = heartbeat
         self._taken = taken
         self._doubt = False
-        self._held: set[UUID] = set()  # claimed by hand, and not settled
+        self._held: set[Mark] = set()  # claimed by hand, and not settled
         self._let_go = False  # of a job by hand, unsettled; written by any thread
         self.by_hand_ever = False
 
     def make(
-        self, limit: int, known: Callable[[], Iterable[UUID]], *, even_paused: bool
+        self, limit: int, known: Callable[[], Iterable[Mark]], *, even_paused: bool
     ) -> list[Job]:
         """Claim up to *limit* jobs; `noted` has to follow when the caller has a hold of them.
 
@@ -56,11 +57,11 @@ class Claims:
         """Note that the caller has a hold of what the last claim returned."""
         self._doubt = False
 
-    def by_hand(self, known: Callable[[], Iterable[UUID]]) -> Job | None:
+    def by_hand(self, known: Callable[[], Iterable[Mark]]) -> Job | None:
         """Claim one job for a caller who settles it."""
         self.by_hand_ever = True
         jobs = self.make(1, known, even_paused=False)
-        self._held.update(job.id for job in jobs)
+        self._held.update(map(mark, jobs))
         self.noted()
         self._ledger.claimed(jobs, "user")
         return jobs[0] if jobs else None
@@ -68,25 +69,25 @@ class Claims:
     def put_back(self, job: Job | None) -> None:
         """Release a job claimed by hand that nobody got."""
         if job is not None:
-            self._held.discard(job.id)
+            self._held.discard(mark(job))
             self._doubt = True  # so that the next claim finds it if this write fails
             self._ledger.write([self._ledger.releasing(job)])
 
     def out_of_hand(self, job: Job, settled: bool) -> None:
         """Note that nobody has a job claimed by hand any more; unsettled, it is put back."""
-        self._held.discard(job.id)
+        self._held.discard(mark(job))
         if not settled:
             self._let_go = True
 
-    def lapsed(self, known: Callable[[], Iterable[UUID]]) -> None:
+    def lapsed(self, known: Callable[[], Iterable[Mark]]) -> None:
         """Compare with storage what this node holds, after a silence. Raise `DriverUnavailable`."""
         self._doubt = True  # so that the next claim does it if this cannot
         self._reconcile({*known(), *self._held})
 
-    def _reconcile(self, known: set[UUID]) -> None:
+    def _reconcile(self, known: set[Mark]) -> None:
         held = [job for node in self._heartbeat.nodes for job in self._ledger.held(node)]
-        self._taken(known - {job.id for job in held})
-        unknown = [job for job in held if job.id not in known]
+        self._taken(id for id, _ in known - set(map(mark, held)))
+        unknown = [job for job in held if mark(job) not in known]
         if unknown:
             _log.warning(
                 "%d claimed jobs are released: answers lost, or held by hand", len(unknown)
@@ -94,7 +95,7 @@ class Claims:
             self._ledger.write([self._ledger.releasing(job) for job in unknown])
         self._doubt = False
 
-    def close(self, known: Callable[[], Iterable[UUID]]) -> None:
+    def close(self, known: Callable[[], Iterable[Mark]]) -> None:
         """Give back all that is not *known*: soon nobody beats for it any more."""
         if not self._held and not self._doubt and not self._let_go:
             return

@@ -81,9 +81,11 @@ class Heartbeat:
         """Make sure that this node counts as alive, before it claims; raise `DriverUnavailable`."""
         with self._lock:
             last = self._last
-        if last is None or self._clock.monotonic() - last > self._lease - self._interval:
-            self.beat()
-        self._service.start()
+        try:
+            if last is None or self._clock.monotonic() - last > self._lease - self._interval:
+                self.beat()
+        finally:
+            self._service.start()  # to go on trying, too
 
     def beat(self) -> None:
         """Beat once now, and begin a new life if the last beat is a lease ago."""

@@ -11,7 +11,7 @@ from gaffer.execution import Execution
 from gaffer.failures import timed_out
 from gaffer.job import Fail, Job, Schedule
 from gaffer.ledger import Ledger
-from gaffer.step import Step
+from gaffer.step import Mark, Step, mark
 
 __all__ = ["Outbox"]
 
@@ -42,6 +42,10 @@ class Outbox:
         """Return the ids of the jobs whose step is not written, or not told to the hooks."""
         return [*self._steps, *self._in_hand]
 
+    def held(self) -> list[Mark]:
+        """Return these jobs at the revision that their attempt began with."""
+        return [mark(step.before) for step in (*self._steps.values(), *self._in_hand.values())]
+
     def ended(self, execution: Execution) -> None:
         """Take in an execution that has ended; again does nothing."""
         if execution.job.id not in self._steps and execution.job.id not in self._in_hand:
@@ -51,10 +55,11 @@ class Outbox:
         """Take in jobs that go back to available at no cost."""
         self._steps.update((job.id, self._ledger.releasing(job)) for job in jobs)
 
-    def postponed(self, jobs: Iterable[Job], delay: float) -> None:
-        """Take in jobs that are to be claimed again after *delay* seconds, at no cost."""
-        again = Schedule(delay=delay)
-        self._steps.update((job.id, self._ledger.settling(job, again, "runner")) for job in jobs)
+    def postponed(self, jobs: Iterable[Job], pause: Callable[[], float]) -> None:
+        """Take in jobs that are to be claimed again, each after a *pause*, at no cost."""
+        for job in jobs:
+            again = Schedule(delay=pause())
+            self._steps[job.id] = self._ledger.settling(job, again, "runner")
 
     def _step(self, execution: Execution) -> Step:
         job = execution.job

@@ -32,6 +32,7 @@ from gaffer.ledger import Ledger
 from gaffer.pace import Pace
 from gaffer.service import in_service
 from gaffer.supervisor import SETTLE_FOR, Shared, Supervisor
+from gaffer.suspects import Suspects
 from gaffer.watchdog import Watchdog
 
 __all__ = ["Process"]
@@ -88,6 +89,7 @@ class Process:
         self._watchdog = Watchdog(self._clock)
         self._looks = Pace(self._clock, _LOOK)
         self._sweeps = Pace(self._clock, _SWEEP)
+        self._suspects = Suspects(self._clock)
         self._stopping = False
         self._broken_off = False
         self._stopped = threading.Event()
@@ -168,6 +170,7 @@ class Process:
             max_bytes=self._max_payload,
             looks=self._looks,
             sweeps=self._sweeps,
+            suspects=self._suspects,
         )
 
     def _pulse(self, driver: Driver) -> Heartbeat:

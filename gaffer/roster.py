@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
-from gaffer import machine
 from gaffer.clock import Clock
 from gaffer.conf import QueueConf
 from gaffer.crew import Crew
 from gaffer.execution import Execution, Report
 from gaffer.job import Job
+from gaffer.step import Mark, mark
 from gaffer.watchdog import Watchdog
 
 __all__ = ["Roster"]
@@ -30,15 +30,24 @@ class Roster:
         self._clock = clock
         self._crew = Crew(queue)
         self._running: dict[UUID, Execution] = {}
+        # Attempts whose job was taken from us, and claimed by us again, while they went on.
+        self._displaced: set[Execution] = set()
         self._abandoned: set[Execution] = set()
         self._home: set[Execution] = set()  # came home before their end was reported
 
     def __len__(self) -> int:
-        return len(self._running)
+        return len(self._running) + len(self._displaced)
+
+    def _all(self) -> list[Execution]:
+        return [*self._running.values(), *self._displaced]
 
     def ids(self) -> list[UUID]:
         """Return the ids of the jobs that run."""
-        return list(self._running)
+        return [execution.job.id for execution in self._all()]
+
+    def held(self) -> list[Mark]:
+        """Return the jobs that run, each at the revision that it was claimed at."""
+        return [mark(execution.job) for execution in self._running.copy().values()]
 
     @property
     def abandoned(self) -> int:
@@ -58,15 +67,27 @@ class Roster:
             Execution(job, conf.worker, self._report, self._clock, interrupt=conf.interrupt)
             for job in jobs
         ]
-        able = len(executions) - self._crew.hire(len(self._running) + len(executions))
+        able = len(executions) - self._crew.hire(len(self) + len(executions))
         started, unable = executions[:able], executions[able:]
         try:
             self._watchdog.watch(started)
         except RuntimeError:  # no thread for the watchdog, and nothing runs unwatched
             return [], list(jobs)
-        self._running.update((execution.job.id, execution) for execution in started)
+        for execution in started:
+            self._begin(execution)
         self._crew.run(started)
         return started, [execution.job for execution in unable]
+
+    def _begin(self, execution: Execution) -> None:
+        older = self._running.get(execution.job.id)
+        if older is not None:
+            older.told = True
+            self._displaced.add(older)
+        self._running[execution.job.id] = execution
+
+    def displaced(self, execution: Execution) -> bool:
+        """Return whether the execution goes on although its job was claimed here again."""
+        return execution in self._displaced
 
     def runs(self, execution: Execution) -> bool:
         """Return whether this very execution counts as running."""
@@ -75,7 +96,10 @@ class Roster:
 
     def gone(self, execution: Execution) -> None:
         """Note that a running execution has ended; its thread may go on."""
-        del self._running[execution.job.id]
+        if self.displaced(execution):
+            self._displaced.discard(execution)
+        else:
+            del self._running[execution.job.id]
         if execution.abandoned:
             self._crew.lose()
             if execution in self._home:
@@ -87,51 +111,37 @@ class Roster:
         """Note that the thread of an abandoned execution has ended, maybe before we knew of it."""
         if execution in self._abandoned:
             self._abandoned.discard(execution)
-        elif self.runs(execution):
+        elif self.runs(execution) or self.displaced(execution):
             self._home.add(execution)
 
     def ended(self) -> list[Execution]:
         """Return the running ones that should have reported by now: a report may be lost."""
         return [
             execution
-            for execution in self._running.values()
+            for execution in self._all()
             if execution.outcome is not None or execution.abandoned
         ]
 
-    def apart(self, jobs: Sequence[Job]) -> tuple[list[Job], list[Job]]:
-        """Return those of *jobs* that may run now, and suspects that would run beside another."""
-        free = not any(machine.suspect(one.job) for one in self._running.values())
-        may: list[Job] = []
-        wait: list[Job] = []
-        for job in jobs:
-            if not machine.suspect(job):
-                may.append(job)
-            elif free:
-                may.append(job)
-                free = False
-            else:
-                wait.append(job)
-        return may, wait
-
     def longest_shutdown(self) -> float:
         """Return the longest `shutdown_timeout` of the running jobs, in seconds."""
-        running = list(self._running.values())
+        running = self._all()
         return max((execution.job.shutdown_timeout for execution in running), default=0.0)
 
     def overdue(self) -> float | None:
-        """Return the seconds that a running job is past its end, at the most; `None`: none is."""
+        """Return the seconds that an attempt goes on past its time, at the most; `None`: none."""
         now = self._clock.monotonic()
-        late = [now - execution.deadline for execution in list(self._running.values())]
+        # What the watchdog has ended waits for the runner, which waits for storage, maybe.
+        late = [now - execution.deadline for execution in self._all() if not execution.ended]
         return max((seconds for seconds in late if seconds > 0), default=None)
 
     def hurry(self, grace: float | None) -> None:
         """Give each running job its shutdown timeout, at most *grace*."""
         now = self._clock.monotonic()
-        for execution in self._running.values():
+        for execution in self._all():
             wait = execution.job.shutdown_timeout
             wait = wait if grace is None else min(wait, grace)
             execution.hurry(now + wait)
-        self._watchdog.watch(list(self._running.values()), "shutdown")
+        self._watchdog.watch(self._all(), "shutdown")
 
     def tell(self, ids: Iterable[UUID]) -> int:
         """Tell the running ones among *ids* to stop: their jobs are gone. Return how many."""
@@ -142,4 +152,4 @@ class Roster:
 
     def rest(self) -> None:
         """Let threads without work go."""
-        self._crew.trim(len(self._running))
+        self._crew.trim(len(self))

@@ -27,6 +27,8 @@ from gaffer.pace import Pace
 from gaffer.retry import Retry
 from gaffer.roster import Roster
 from gaffer.service import Service
+from gaffer.step import Mark
+from gaffer.suspects import Suspects
 from gaffer.turn import Turn
 from gaffer.watchdog import Watchdog
 
@@ -38,8 +40,6 @@ Message: TypeAlias = Report | Callable[[], object] | None
 
 _CLAIM_MOST = 100
 """Jobs per claim; a queue without a limit claims again until there are no more."""
-_APART = 1.0
-"""Seconds for which a suspect waits while another runs here: if one kills us, it takes no other."""
 _PATIENCE = 10.0
 """Seconds without anything to do, after which idle threads may go."""
 
@@ -55,6 +55,7 @@ class Runner:
         watchdog: Watchdog,
         clock: Clock,
         looks: Pace,
+        suspects: Suspects,
     ) -> None:
         self._name = name = ledger.conf.name
         self.ledger = ledger
@@ -67,14 +68,16 @@ class Runner:
         )
         self._clock = clock
         self._inbox: SimpleQueue[Message] = SimpleQueue()
-        self._roster = Roster(name, self._inbox.put, watchdog=watchdog, clock=clock)
-        self._outbox = Outbox(ledger, self._settled)
+        self.roster = Roster(name, self._inbox.put, watchdog=watchdog, clock=clock)
+        self.outbox = Outbox(ledger, self._settled)
+        self._suspects = suspects
         self._claiming = Retry(clock)
         self._writing = Retry(clock)
         self.turn = Turn(self.service, self._inbox.put, self._stand_in, clock)
         self._polls: list[set[UUID]] = []
         self._reported_at = clock.monotonic()
-        self.turned_at: float | None = None  # this and the next two tell of the last that went well
+        # When it last came round, and when storage last took a claim, and an outcome:
+        self.turned_at: float | None = None
         self.claimed_at: float | None = None
         self.settled_at: float | None = None
         self._stop_asked: tuple[float | None, float] | None = None  # written by any thread
@@ -86,22 +89,12 @@ class Runner:
     @property
     def active(self) -> int:
         """How many jobs run here and now."""
-        return len(self._roster)
-
-    @property
-    def unwritten(self) -> int:
-        """How many attempts have ended and are not written yet."""
-        return len(self._outbox)
-
-    @property
-    def overdue(self) -> float | None:
-        """Seconds that a running job is past its end, at the most; `None`: none is."""
-        return self._roster.overdue()
+        return len(self.roster)
 
     @property
     def failing_since(self) -> float | None:
         """Since when storage takes no claim or no outcome, in monotonic seconds."""
-        since = (self._claiming.since, self._writing.since)
+        since = [self._writing.since, self._claiming.since if self._may_claim() else None]
         return min((at for at in since if at is not None), default=None)
 
     @property
@@ -112,11 +105,14 @@ class Runner:
     @property
     def abandoned(self) -> int:
         """How many threads outlive their attempt."""
-        return self._roster.abandoned
+        return self.roster.abandoned
+
+    def _held(self) -> list[Mark]:
+        return self.roster.held() + self.outbox.held()
 
     def unsettled(self) -> list[UUID]:
         """Return the jobs that run here, or have ended and are not written."""
-        return self._roster.ids() + self._outbox.ids()
+        return self.roster.ids() + self.outbox.ids()
 
     def wake(self) -> None:
         """Say that there may be jobs; from any thread, any number of times."""
@@ -142,7 +138,8 @@ class Runner:
     def tell(self, ids: Iterable[UUID]) -> None:
         """Tell running jobs to stop, because they are gone from storage."""
         gone = list(ids)
-        self._inbox.put(lambda: self._roster.tell(gone))
+        if self.roster:  # else nobody might ever read it
+            self._inbox.put(lambda: self.roster.tell(gone))
 
     def rescue(self, orphans: Sequence[Job], lease: float) -> None:
         """Have the jobs of silent nodes settled."""
@@ -164,12 +161,12 @@ class Runner:
 
     def _check_held(self) -> None:
         try:
-            self.claims.lapsed(self.unsettled)
+            self.claims.lapsed(self._held)
         except DriverUnavailable as error:
             _log.warning("queue %r: what it holds is looked at later: %s", self._name, error)
 
     def _tell_taken(self, ids: Iterable[UUID]) -> None:
-        if told := self._roster.tell(ids):
+        if told := self.roster.tell(ids):
             _log.warning("queue %r: %d running jobs were taken by others", self._name, told)
 
     def poll(self) -> int:
@@ -216,7 +213,7 @@ class Runner:
         due = now + (_PATIENCE if self._stop_by is None else 0.1)
         if self.lookout.wanted and self._may_claim():
             due = min(due, self._claiming.at or now)
-        if self._outbox.waiting:
+        if self.outbox.waiting:
             due = min(due, self._writing.at or now)
         due = min(due, self.lookout.next(self.ledger.conf) or due)
         return max(0.0, due - now)
@@ -225,12 +222,12 @@ class Runner:
         """Wait for a message, up to *patience* seconds, and take all that there are."""
         try:
             self._take(self._inbox.get(timeout=patience) if patience else self._inbox.get_nowait())
-            while True:
+            for _ in range(self._inbox.qsize()):  # who sends all the time must not keep us here
                 self._take(self._inbox.get_nowait())
         except Empty:
             pass
         if self._clock.monotonic() - self._reported_at >= _PATIENCE:
-            self._roster.rest()
+            self.roster.rest()
         self.lookout.tick(self.ledger.conf)
 
     def _take(self, message: Message) -> None:
@@ -240,7 +237,7 @@ class Runner:
             case None:
                 self.lookout.poked()
             case Late(execution, dropped):
-                self._roster.came_home(execution)
+                self.roster.came_home(execution)
                 self._check_stuck()
                 if dropped:
                     self.ledger.too_late(execution.job, "worker")
@@ -249,20 +246,25 @@ class Runner:
 
     def _take_ended(self, execution: Execution) -> None:
         self._reported_at = self._clock.monotonic()
-        if self._roster.runs(execution):
-            self._outbox.ended(execution)  # first here, then not there: nothing is lost between
-            self._roster.gone(execution)
-            self.lookout.look()  # a slot is free
-            if execution.abandoned:
-                self._check_stuck()
+        displaced = self.roster.displaced(execution)
+        if not displaced and not self.roster.runs(execution):
+            return
+        if not displaced:
+            self.outbox.ended(execution)  # first here, then not there: nothing is lost between
+        self.roster.gone(execution)
+        self.lookout.look()  # a slot is free
+        if execution.abandoned:
+            self._check_stuck()
+        elif displaced:  # it is late for certain: a later claim is ours
+            self.ledger.too_late(execution.job, "worker")
 
     # -- settle ------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
         """Write what has ended, in one batch; what storage does not take is kept."""
         self._begin_stop()
-        if self._outbox.waiting and self._writing.due:
-            self._went(self._writing, self._outbox.write())
+        if self.outbox.waiting and self._writing.due:
+            self._went(self._writing, self.outbox.write())
 
     def _settled(self, ids: Sequence[UUID]) -> None:
         self.settled_at = self._clock.monotonic()
@@ -283,7 +285,7 @@ class Runner:
 
     def _broken(self, error: BaseException) -> None:
         """Note that an exception ended a step; what it had taken from the inbox may be lost."""
-        for execution in self._roster.ended():
+        for execution in self.roster.ended():
             self._inbox.put(execution)
         self.lookout.rearm(self.ledger.conf)
         self.look()
@@ -310,24 +312,25 @@ class Runner:
         most = self.ledger.conf.max_workers
         if most is None:
             return _CLAIM_MOST
-        return min(_CLAIM_MOST, most - len(self._roster) - len(self._outbox))
+        return min(_CLAIM_MOST, most - len(self.roster) - len(self.outbox))
 
     def _fill(self, *, even_paused: bool = False) -> set[UUID]:
         free = self._free()
         if free <= 0:
             return set()
-        jobs = self.claims.make(free, self.unsettled, even_paused=even_paused)
+        jobs = self.claims.make(free, self._held, even_paused=even_paused)
         self._claiming.succeeded()
         self.claimed_at = self._clock.monotonic()
         # As many as were asked for: there may be others.
         self.lookout.wanted = len(jobs) == free
-        may, suspects = self._roster.apart(jobs)
-        started, unable = self._roster.run(may, self.ledger.conf)
+        may, suspects = self._suspects.apart(jobs)
+        started, unable = self.roster.run(may, self.ledger.conf)
+        self._suspects.begin(may, started)
+        self.outbox.postponed(suspects, self._suspects.pause)
+        self.outbox.released(unable)
         self.claims.noted()
-        self._outbox.postponed(suspects, _APART)
         polled = {execution.job.id for execution in started}
         if unable:
-            self._outbox.released(unable)
             error = RuntimeError(f"no thread for {len(unable)} jobs; they are released")
             self._went(self._claiming, error)
         self.ledger.claimed(jobs, "runner")
@@ -339,12 +342,12 @@ class Runner:
 
     def _claim_by_hand(self) -> Job | None:
         self.check_open()
-        return None if self.draining else self.claims.by_hand(self.unsettled)
+        return None if self.draining else self.claims.by_hand(self._held)
 
     def _check_stuck(self) -> None:
-        was, self.stuck = self.stuck, self._roster.stuck(self.ledger.conf)
+        was, self.stuck = self.stuck, self.roster.stuck(self.ledger.conf)
         if self.stuck and not was:
-            name, number = self.ledger.conf.name, self._roster.abandoned
+            name, number = self.ledger.conf.name, self.roster.abandoned
             _log.error("queue %r is stuck: %d threads outlive their jobs", name, number)
             self.ledger.emit(QueueStuck(actor="runner", queue=name, abandoned=number))
         self.lookout.look()
@@ -362,7 +365,7 @@ class Runner:
 
     def longest_shutdown(self) -> float:
         """Return the longest `shutdown_timeout` of what runs here, in seconds."""
-        return self._roster.longest_shutdown()
+        return self.roster.longest_shutdown()
 
     def join(self, timeout: float) -> bool:
         """Wait up to *timeout* seconds until all is settled and the thread has ended."""
@@ -379,12 +382,12 @@ class Runner:
     def _begin_stop(self) -> None:
         if self._stop_asked is not None and self._stop_by is None:
             grace, settle_for = self._stop_asked
-            longest = self._roster.longest_shutdown()
+            longest = self.roster.longest_shutdown()
             self._stop_by = self._clock.monotonic() + longest + settle_for
-            self._roster.hurry(grace)
+            self.roster.hurry(grace)
 
     def _finished(self) -> bool:
-        if not self._roster and not self._outbox:
+        if not self.roster and not self.outbox:
             self.turn.notify()
         if self._stop_by is None:
             return False
@@ -392,6 +395,6 @@ class Runner:
             if self._clock.monotonic() < self._stop_by:
                 return False
             _log.error("queue %r stops, unwritten: %s", self.ledger.conf.name, self.unsettled())
-        self.claims.close(self.unsettled)
-        self._roster.rest()
+        self.claims.close(self._held)
+        self.roster.rest()
         return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
+from uuid import UUID
 
 from gaffer.driver import Driver
 from gaffer.events import (
@@ -20,7 +21,16 @@ from gaffer.events import (
 )
 from gaffer.job import Job, JobState
 
-__all__ = ["Forwarding", "Step"]
+__all__ = ["Forwarding", "Mark", "Step", "mark"]
+
+Mark: TypeAlias = tuple[UUID, int]
+"""A job at one of its revisions: what an attempt, and nobody else, may go on from."""
+
+
+def mark(job: Job) -> Mark:
+    """Return what tells *job* from its other revisions."""
+    return (job.id, job.revision)
+
 
 JobEvent: TypeAlias = JobCompleted | JobFailed | JobCancelled | JobScheduled
 

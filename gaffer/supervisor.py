@@ -30,6 +30,7 @@ from gaffer.ledger import Ledger
 from gaffer.pace import Pace
 from gaffer.pruner import Pruner
 from gaffer.runner import Runner
+from gaffer.suspects import Suspects
 from gaffer.turn import TURN
 from gaffer.watchdog import Watchdog
 
@@ -55,6 +56,7 @@ class Shared:
     max_bytes: int
     looks: Pace
     sweeps: Pace
+    suspects: Suspects
 
 
 class Supervisor:
@@ -71,6 +73,7 @@ class Supervisor:
             watchdog=shared.watchdog,
             clock=shared.clock,
             looks=shared.looks,
+            suspects=shared.suspects,
         )
         self.pruner = Pruner(self.ledger, clock=shared.clock, sweeps=shared.sweeps)
         self._unsubscribe: Callable[[], None] | None = None
@@ -270,11 +273,11 @@ class Supervisor:
             claim=age(runner.claimed_at),
             settle=age(runner.settled_at),
             outage=age(runner.failing_since),
-            unwritten=runner.unwritten,
+            unwritten=len(runner.outbox),
             active=runner.active,
             abandoned=runner.abandoned,
             stuck=runner.stuck,
-            overdue=runner.overdue,
+            overdue=runner.roster.overdue(),
         )
 
     def _paused(self) -> bool:

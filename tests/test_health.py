@@ -10,9 +10,14 @@ import pytest
 
 import gaffer
 from gaffer import DriverHealth, Gaffer, QueueHealth, StorageHealth
+from gaffer.conf import configured
 from gaffer.driver import Driver, DriverError
 from gaffer.health import judged
-from gaffer.testing.doubles import FaultyDriver
+from gaffer.roster import Roster
+from gaffer.testing.doubles import FaultyDriver, ManualClock
+from gaffer.testing.values import new_job
+from gaffer.watchdog import Watchdog
+from gaffer_driver_memory import MemoryDriver
 
 from .conftest import Calling, Gate, MakeGaffer, Recorder, quiet
 from .rig.waiting import until
@@ -116,6 +121,47 @@ def test_health_tells_how_long_ago_storage_answered(gaffer_: Gaffer, recorder: R
     [store] = health.storages
     assert store.beat is not None
     assert store.server is not None
+
+
+def test_an_attempt_that_has_timed_out_and_is_not_written_is_no_sign_of_death(gate: Gate) -> None:
+    clock = ManualClock()
+    roster = Roster("q", lambda report: None, watchdog=Watchdog(clock), clock=clock)
+    conf = configured("q", gate, MemoryDriver(), {})
+    [execution], _ = roster.run([new_job(timeout=30.0)], conf)
+    gate.wait_for()
+
+    overdue = [roster.overdue()]
+    clock.advance(40)
+    overdue.append(roster.overdue())
+    execution.expire("timeout")
+    overdue.append(roster.overdue())
+
+    assert overdue == [None, 10.0, None]
+
+
+def test_a_first_claim_that_finds_no_storage_is_no_outage_for_ever(
+    make_gaffer: MakeGaffer, faulty: FaultyDriver
+) -> None:
+    g = make_gaffer(faulty, work=False, beat_interval=0.05, lease=20.0)
+    q = g.ensure_queue("q", **quiet())
+    faulty.fail("node_beat")
+    with pytest.raises(gaffer.DriverUnavailable), q.claim():
+        pass
+
+    until(lambda: g.health().ready)
+
+
+def test_a_queue_that_claims_no_more_has_no_outage(
+    make_gaffer: MakeGaffer, faulty: FaultyDriver
+) -> None:
+    g = make_gaffer(faulty)
+    faulty.fail("job_claim", times=None)
+    q = g.ensure_queue("q", worker=lambda job: None, **quiet(poll_interval=0.05))
+    until(lambda: g.health().queues["q"].outage is not None)
+
+    q.drain()
+
+    assert g.health().ready
 
 
 def test_health_can_be_written_as_json(gaffer_: Gaffer) -> None:

@@ -12,6 +12,8 @@ import gaffer
 from gaffer import Complete, Gaffer, Job, JobError, JobState, machine
 from gaffer.driver import Driver, evolve
 from gaffer.failures import lost
+from gaffer.suspects import Suspects
+from gaffer.testing.doubles import ManualClock
 from gaffer.testing.harness import DriverHarness
 from gaffer.testing.values import new_job
 
@@ -65,9 +67,9 @@ def test_a_job_is_suspect_when_it_was_lost_twice_in_a_row() -> None:
     assert machine.suspect(running(errors=errors(loss, loss, OTHER)))
 
 
-def stored(driver: Driver, number: int, *history: Any) -> list[Job]:
+def stored(driver: Driver, number: int, *history: Any, queue: str = "q") -> list[Job]:
     """Store *number* available jobs with these failures."""
-    fresh = [evolve(new_job("q", 1), id=uuid4(), max_attempts=9) for _ in range(number)]
+    fresh = [evolve(new_job(queue, 1), id=uuid4(), max_attempts=9) for _ in range(number)]
     driver.job_write(fresh)
     past = [evolve(job, revision=1, errors=errors(*history), attempt=len(history)) for job in fresh]
     return driver.job_write(past)
@@ -97,6 +99,37 @@ def test_of_jobs_that_were_lost_twice_one_runs_at_a_time(
     ended = [queue.get(job.id) for job in suspects]
     assert {job.state for job in ended} == {JobState.COMPLETED}
     assert {job.attempt for job in ended} == {3}, "to wait costs no attempt"
+
+
+def test_of_suspects_in_several_queues_one_runs_at_a_time(
+    gaffer_: Gaffer, driver: Driver, harness: DriverHarness, gate: Gate, recorder: Recorder
+) -> None:
+    """F8."""
+    names = ["q", "r", "s"]
+    for name in names:
+        gaffer_.ensure_queue(name, worker=gate, **quiet(max_workers=2, hooks=[recorder]))
+        stored(driver, 1, lost(LEASE), lost(LEASE), queue=name)
+    for name in names:
+        gaffer_.update_queue(name, poll_interval=0.05)
+
+    recorder.wait_for(gaffer.JobScheduled, 2)
+    begun = len(gate.wait_for(1))
+    gate.let()
+
+    def completed() -> bool:
+        harness.advance(2.0)
+        return len(recorder.of(gaffer.JobCompleted)) == 3
+
+    until(completed)
+    assert begun == 1
+
+
+def test_the_more_suspects_wait_the_longer_they_do() -> None:
+    suspects = Suspects(ManualClock())
+    pauses = [suspects.pause() for _ in range(100)]
+
+    assert pauses[:3] == [1.0, 2.0, 3.0]
+    assert max(pauses) == 60.0
 
 
 def test_a_suspect_that_completes_is_none_any_more() -> None:

@@ -269,10 +269,17 @@ _OF_NODES = [
     ),
     Mutant(
         name="jobs that were lost twice run beside each other",
-        path="gaffer/roster.py",
+        path="gaffer/suspects.py",
         old="                free = False\n",
         new="                free = True\n",
         tests=["tests/test_suspects.py"],
+    ),
+    Mutant(
+        name="an attempt whose job was claimed again is forgotten",
+        path="gaffer/roster.py",
+        old="            self._displaced.add(older)\n",
+        new="",
+        tests=["tests/test_claimed_again.py"],
     ),
     Mutant(
         name="a gap between beats is not noticed",
