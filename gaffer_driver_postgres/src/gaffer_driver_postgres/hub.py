@@ -351,4 +351,6 @@ class Hub:
         self._failures = min(self._failures + 1, 10)
         if error is not None:
             _log.warning("waking pauses for %.1f s: %s", pause, error)
-        self._wait(pause)
+        until = monotonic() + pause
+        while (left := until - monotonic()) > 0 and not self._stopping:
+            self._wait(left)  # each insert rings, too

@@ -186,11 +186,14 @@ class Opening(Driver):
 
     def health(self, timeout: float) -> DriverHealth:
         """Return what the server and our connections say; raise `DriverUnavailable`."""
+        if self._storage is None:
+            raise DriverError("the driver is not started, or has stopped")
         values = {"jobs": f"{self._sql.schema}.jobs"}
-        [(instant, oldest, rows, dead)] = self._call(
+        # Not on the pool's connections: to cut one off, because the answer takes too long, would
+        # have all of them replaced.
+        [(instant, oldest, rows, dead)] = self._pulse.call(
             "look at the server",
             lambda cursor: cursor.execute(self._sql.health, values).fetchall(),
-            again=True,
             timeout=min(timeout, self._options.timeout),
         )
         ahead = instant.replace(tzinfo=UTC) - SystemClock().now()
