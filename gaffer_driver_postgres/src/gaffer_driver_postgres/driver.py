@@ -51,7 +51,8 @@ class PostgresDriver(Opening):
     - *max_connections*: the most that the driver's own pool holds. A process that works jobs has
       two more: one beats, one listens;
     - *timeout*: seconds within which each call is answered, or raises `DriverUnavailable`; with
-      more than 50, `gaffer.health` takes a thread that waits for an answer for one that hangs.
+      more than 50, `gaffer.Gaffer.health` takes a thread that waits for its answer for one that
+      hangs.
 
     Nothing is opened before `start`. Raise `DriverError` for values out of range.
     """
