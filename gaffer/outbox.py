@@ -27,8 +27,9 @@ class Outbox:
     def __init__(self, ledger: Ledger, settled: Callable[[Sequence[UUID]], None]) -> None:
         self._ledger = ledger
         self._settled = settled
-        self._steps: dict[UUID, Step] = {}
-        self._in_hand: dict[UUID, Step] = {}  # being written, or their hooks being called
+        # Of one job there may be several: taken from us, and claimed by us again meanwhile.
+        self._steps: dict[Mark, Step] = {}
+        self._in_hand: dict[Mark, Step] = {}  # being written, or their hooks being called
 
     def __len__(self) -> int:
         return len(self._steps) + len(self._in_hand)
@@ -40,26 +41,27 @@ class Outbox:
 
     def ids(self) -> list[UUID]:
         """Return the ids of the jobs whose step is not written, or not told to the hooks."""
-        return [*self._steps, *self._in_hand]
+        return [id for id, _ in self.held()]
 
     def held(self) -> list[Mark]:
         """Return these jobs at the revision that their attempt began with."""
-        return [mark(step.before) for step in (*self._steps.values(), *self._in_hand.values())]
+        return [*self._steps, *self._in_hand]
 
     def ended(self, execution: Execution) -> None:
         """Take in an execution that has ended; again does nothing."""
-        if execution.job.id not in self._steps and execution.job.id not in self._in_hand:
-            self._steps[execution.job.id] = self._step(execution)
+        key = mark(execution.job)
+        if key not in self._steps and key not in self._in_hand:
+            self._steps[key] = self._step(execution)
 
     def released(self, jobs: Iterable[Job]) -> None:
         """Take in jobs that go back to available at no cost."""
-        self._steps.update((job.id, self._ledger.releasing(job)) for job in jobs)
+        self._steps.update((mark(job), self._ledger.releasing(job)) for job in jobs)
 
     def postponed(self, jobs: Iterable[Job], pause: Callable[[], float]) -> None:
         """Take in jobs that are to be claimed again, each after a *pause*, at no cost."""
         for job in jobs:
             again = Schedule(delay=pause())
-            self._steps[job.id] = self._ledger.settling(job, again, "runner")
+            self._steps[mark(job)] = self._ledger.settling(job, again, "runner")
 
     def _step(self, execution: Execution) -> Step:
         job = execution.job
@@ -88,18 +90,21 @@ class Outbox:
 
     def _emptied(self) -> list[Step]:
         # In hand while they are written, and not in the box: a hook may come back here.
-        self._in_hand.update(self._steps)
-        steps, self._steps = list(self._steps.values()), {}
-        return steps
+        taken: dict[UUID, Mark] = {}
+        for key in self._steps:
+            taken.setdefault(key[0], key)  # a job's next one comes with the next write
+        steps = {key: self._steps.pop(key) for key in taken.values()}
+        self._in_hand.update(steps)
+        return list(steps.values())
 
     def _write(self, steps: Sequence[Step]) -> Exception | None:
-        left = {step.before.id: step for step in steps}
+        left = {mark(step.before): step for step in steps}
         try:
             writing = self._ledger.write(steps)
             for step in writing.late:
                 if step.actor == "worker":  # a timeout that comes too late is no result
                     self._ledger.too_late(step.before, step.actor)
-            left = {step.before.id: step for step, _ in writing.stuck}
+            left = {mark(step.before): step for step, _ in writing.stuck}
             self._settled([step.before.id for step in (*writing.written, *writing.late)])
             return writing.stuck[0][1] if writing.stuck else None
         except Exception as error:
@@ -107,4 +112,4 @@ class Outbox:
         finally:
             self._steps.update(left)
             for step in steps:
-                self._in_hand.pop(step.before.id, None)
+                self._in_hand.pop(mark(step.before), None)

@@ -8,8 +8,10 @@ from uuid import uuid4
 import gaffer
 from gaffer import Gaffer, Job, JobState, machine
 from gaffer.driver import Driver
+from gaffer.testing.doubles import FaultyDriver
+from gaffer.testing.values import new_job
 
-from .conftest import Recorder, quiet
+from .conftest import MakeGaffer, Recorder, quiet
 from .rig.waiting import until
 
 PATIENCE = 30.0
@@ -109,6 +111,43 @@ def test_a_job_of_an_own_id_that_was_deleted_while_it_ran_can_be_inserted_again(
 
     assert (queue.get(id).payload, queue.get(id).result) == ("new", "run 1")
     assert worker.stopping == [True]
+
+
+def test_both_outcomes_of_a_job_that_was_claimed_again_are_written_in_turn(
+    make_gaffer: MakeGaffer, faulty: FaultyDriver, driver: Driver, recorder: Recorder
+) -> None:
+    """F2, F11: the first waits for storage while another process puts the job back."""
+    ran: list[int] = []
+
+    def work(job: Job) -> int:
+        ran.append(job.revision)
+        return job.revision
+
+    g = make_gaffer(faulty)
+    queue = g.ensure_queue(
+        "q", worker=work, **quiet(max_workers=2, poll_interval=0.05, hooks=[recorder])
+    )
+    faulty.fail("job_write", times=None)
+    job = driver_insert(driver)
+    until(lambda: len(ran) == 1)
+    recorder.wait_for(gaffer.RunnerFailed)
+
+    again(g, driver, job)
+    until(lambda: len(ran) == 2)
+    until(lambda: len(g._queues["q"].runner.outbox) == 2)
+    faulty.heal()
+    recorder.wait_for(gaffer.JobCompleted)
+    [late] = recorder.wait_for(gaffer.JobLate)
+
+    assert ran == [1, 3]
+    assert late.job.revision == 1
+    assert (queue.get(job.id).state, queue.get(job.id).result) == (JobState.COMPLETED, 3)
+
+
+def driver_insert(driver: Driver) -> Job:
+    """Insert a job as another process does."""
+    [job] = driver.job_write([new_job("q")])
+    return job
 
 
 def test_a_drain_waits_for_the_older_attempt_too(
