@@ -149,6 +149,7 @@ def test_the_job_of_a_silent_process_is_a_failed_attempt_and_retried(
     assert (rescued.job.id, rescued.job.state, rescued.job.attempt) == (job.id, "available", 1)
     assert (failed.actor, failed.job) == ("runner", rescued.job)
     assert (error.attempt, error.error["type"]) == (1, "lost")
+    harness.advance(LEASE)  # lost jobs come back apart from each other
     [completed] = recorder.wait_for(JobCompleted)
     assert completed.job == queue.get(job.id)
     assert completed.job.result == "again"
@@ -239,8 +240,12 @@ def test_a_process_that_beats_keeps_its_jobs(
     assert queue.get(job.id).state is JobState.EXECUTING
 
 
-def test_the_job_of_a_process_that_has_left_is_rescued(
-    make_gaffer: MakeGaffer, gate: Gate, recorder: Recorder, faulty: FaultyDriver
+def test_the_job_of_a_process_that_could_not_write_when_it_stopped_is_rescued(
+    make_gaffer: MakeGaffer,
+    gate: Gate,
+    recorder: Recorder,
+    faulty: FaultyDriver,
+    harness: DriverHarness,
 ) -> None:
     """B118, B70 [T]."""
     leaving = make_gaffer(faulty)
@@ -252,6 +257,7 @@ def test_the_job_of_a_process_that_has_left_is_rescued(
     rescuer = make_gaffer(**PULSE, hooks=[recorder])
 
     rescuer.create_queue("q", worker=fail, **quiet(poll_interval=60))
+    harness.advance(LEASE * 4)
 
     [rescued] = recorder.wait_for(JobRescued)
     assert (rescued.job.id, rescued.job.state) == (job.id, JobState.FAILED)

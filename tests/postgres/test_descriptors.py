@@ -89,7 +89,7 @@ limit(NONE)
 try:
     g.list("q")
 except gaffer.DriverUnavailable:
-    print("unavailable")
+    print("unavailable", flush=True)
 os._exit(0)
 """
 
@@ -121,7 +121,7 @@ try:
     while True:
         queue.insert("mine")
 except gaffer.DriverUnavailable:
-    print("unavailable")
+    print("unavailable", flush=True)
 gate.set()
 print(failed.wait(30))
 limit(PLENTY)

@@ -114,7 +114,7 @@ def work(job: gaffer.Job) -> Any:
         case "fault":
             ctypes.string_at(0)
     ended()
-    if isinstance(job.payload, dict):
+    if isinstance(job.payload, dict) and "bytes" in job.payload:
         return os.urandom(job.payload["bytes"] // 2).hex()
     return os.getpid()
 
