@@ -13,21 +13,19 @@ from queue import Empty, SimpleQueue
 from typing import TypeAlias
 from uuid import UUID
 
-from gaffer.claims import Claims
 from gaffer.clock import Clock
 from gaffer.errors import DriverUnavailable, Stopped
 from gaffer.events import QueueStuck, RunnerFailed
 from gaffer.execution import Execution, Late, Report
 from gaffer.heartbeat import Heartbeat
+from gaffer.intake import Intake
 from gaffer.job import Job
 from gaffer.ledger import Ledger
-from gaffer.lookout import Lookout
 from gaffer.outbox import Outbox
 from gaffer.pace import Pace
 from gaffer.retry import Retry
 from gaffer.roster import Roster
 from gaffer.service import Service
-from gaffer.step import Mark
 from gaffer.suspects import Suspects
 from gaffer.turn import Turn
 from gaffer.watchdog import Watchdog
@@ -38,8 +36,6 @@ _log = logging.getLogger("gaffer.runner")
 
 Message: TypeAlias = Report | Callable[[], object] | None
 
-_CLAIM_MOST = 100
-"""Jobs per claim; a queue without a limit claims again until there are no more."""
 _PATIENCE = 10.0
 """Seconds without anything to do, after which idle threads may go."""
 
@@ -59,8 +55,6 @@ class Runner:
     ) -> None:
         self._name = name = ledger.conf.name
         self.ledger = ledger
-        self.claims = Claims(ledger, heartbeat, self._tell_taken)
-        self.lookout = Lookout(clock, looks)
         self.draining = False
         self.stuck = False
         self.service = Service(
@@ -70,15 +64,16 @@ class Runner:
         self._inbox: SimpleQueue[Message] = SimpleQueue()
         self.roster = Roster(name, self._inbox.put, watchdog=watchdog, clock=clock)
         self.outbox = Outbox(ledger, self._settled)
-        self._suspects = suspects
-        self._claiming = Retry(clock)
         self._writing = Retry(clock)
+        self.intake = Intake(
+            ledger, self.roster, self.outbox, heartbeat=heartbeat, clock=clock, looks=looks,
+            suspects=suspects, may=self._may_claim, failed=self._went,
+        )  # fmt: skip
         self.turn = Turn(self.service, self._inbox.put, self._stand_in, clock)
         self._polls: list[set[UUID]] = []
         self._reported_at = clock.monotonic()
-        # When it last came round, and when storage last took a claim, and an outcome:
+        # When it last came round, and when storage last took an outcome:
         self.turned_at: float | None = None
-        self.claimed_at: float | None = None
         self.settled_at: float | None = None
         self._stop_asked: tuple[float | None, float] | None = None  # written by any thread
         self._stop_by: float | None = None
@@ -94,21 +89,18 @@ class Runner:
     @property
     def failing_since(self) -> float | None:
         """Since when storage takes no claim or no outcome, in monotonic seconds."""
-        since = [self._writing.since, self._claiming.since if self._may_claim() else None]
+        since = [self._writing.since, self.intake.retry.since if self.intake.able else None]
         return min((at for at in since if at is not None), default=None)
 
     @property
     def serving(self) -> bool:
         """Whether this process works the queue: by a worker, or by hand."""
-        return self.ledger.conf.worker is not None or self.claims.by_hand_ever
+        return self.ledger.conf.worker is not None or self.intake.claims.by_hand_ever
 
     @property
     def abandoned(self) -> int:
         """How many threads outlive their attempt."""
         return self.roster.abandoned
-
-    def _held(self) -> list[Mark]:
-        return self.roster.held() + self.outbox.held()
 
     def unsettled(self) -> list[UUID]:
         """Return the jobs that run here, or have ended and are not written."""
@@ -116,12 +108,12 @@ class Runner:
 
     def wake(self) -> None:
         """Say that there may be jobs; from any thread, any number of times."""
-        if self.lookout.poke(self.ledger.conf):
+        if self.intake.lookout.poke(self.ledger.conf):
             self._inbox.put(None)
 
     def look(self) -> None:
         """Have the runner look for jobs, whatever the poll interval."""
-        self._inbox.put(self.lookout.look)
+        self._inbox.put(self.intake.lookout.look)
 
     def drain(self) -> None:
         """Claim no more; in the runner's turn, so that no claim is under way."""
@@ -132,7 +124,7 @@ class Runner:
         self._inbox.put(self._reconfigured)
 
     def _reconfigured(self) -> None:
-        self.lookout.rearm(self.ledger.conf)
+        self.intake.lookout.rearm(self.ledger.conf)
         self._check_stuck()
 
     def tell(self, ids: Iterable[UUID]) -> None:
@@ -161,13 +153,9 @@ class Runner:
 
     def _check_held(self) -> None:
         try:
-            self.claims.lapsed(self._held)
+            self.intake.lapsed()
         except DriverUnavailable as error:
             _log.warning("queue %r: what it holds is looked at later: %s", self._name, error)
-
-    def _tell_taken(self, ids: Iterable[UUID]) -> None:
-        if told := self.roster.tell(ids):
-            _log.warning("queue %r: %d running jobs were taken by others", self._name, told)
 
     def poll(self) -> int:
         """Claim what is free, even while paused, run and settle it; return how many jobs."""
@@ -177,7 +165,7 @@ class Runner:
 
     def _poll(self) -> tuple[int, set[UUID]]:
         self.check_open()
-        polled = self._fill(even_paused=True)
+        polled = self.intake.fill(even_paused=True)
         self._polls.append(polled)
         return len(polled), polled
 
@@ -190,7 +178,7 @@ class Runner:
 
     def start(self) -> None:
         """Start the thread, which looks for jobs at once."""
-        self.lookout.rearm(self.ledger.conf)
+        self.intake.lookout.rearm(self.ledger.conf)
         self.service.start()
 
     def step(self) -> bool:
@@ -211,11 +199,11 @@ class Runner:
         """Return how long there is nothing to do unless a message comes."""
         now = self._clock.monotonic()
         due = now + (_PATIENCE if self._stop_by is None else 0.1)
-        if self.lookout.wanted and self._may_claim():
-            due = min(due, self._claiming.at or now)
+        if self.intake.lookout.wanted and self.intake.able:
+            due = min(due, self.intake.retry.at or now)
         if self.outbox.waiting:
             due = min(due, self._writing.at or now)
-        due = min(due, self.lookout.next(self.ledger.conf) or due)
+        due = min(due, self.intake.lookout.next(self.ledger.conf) or due)
         return max(0.0, due - now)
 
     def _collect(self, patience: float) -> None:
@@ -228,14 +216,14 @@ class Runner:
             pass
         if self._clock.monotonic() - self._reported_at >= _PATIENCE:
             self.roster.rest()
-        self.lookout.tick(self.ledger.conf)
+        self.intake.lookout.tick(self.ledger.conf)
 
     def _take(self, message: Message) -> None:
         match message:
             case Execution():
                 self._take_ended(message)
             case None:
-                self.lookout.poked()
+                self.intake.lookout.poked()
             case Late(execution, dropped):
                 self.roster.came_home(execution)
                 self._check_stuck()
@@ -252,7 +240,7 @@ class Runner:
         if not displaced:
             self.outbox.ended(execution)  # first here, then not there: nothing is lost between
         self.roster.gone(execution)
-        self.lookout.look()  # a slot is free
+        self.intake.lookout.look()  # a slot is free
         if execution.abandoned:
             self._check_stuck()
         elif displaced:  # it is late for certain: a later claim is ours
@@ -287,7 +275,7 @@ class Runner:
         """Note that an exception ended a step; what it had taken from the inbox may be lost."""
         for execution in self.roster.ended():
             self._inbox.put(execution)
-        self.lookout.rearm(self.ledger.conf)
+        self.intake.lookout.rearm(self.ledger.conf)
         self.look()
         self._failed(error)
 
@@ -298,51 +286,22 @@ class Runner:
 
     def _claim(self) -> None:
         """Fill the free slots."""
-        if self.lookout.wanted and self._may_claim() and self._claiming.due:
+        if self.intake.due:
             try:
-                self._fill()
+                self.intake.fill()
             except DriverUnavailable as error:
-                self._went(self._claiming, error)
+                self._went(self.intake.retry, error)
 
     def _may_claim(self) -> bool:
-        barred = self.draining or self.stuck or self._stop_asked is not None
-        return not barred and self.ledger.conf.worker is not None and self._free() > 0
-
-    def _free(self) -> int:
-        most = self.ledger.conf.max_workers
-        if most is None:
-            return _CLAIM_MOST
-        return min(_CLAIM_MOST, most - len(self.roster) - len(self.outbox))
-
-    def _fill(self, *, even_paused: bool = False) -> set[UUID]:
-        free = self._free()
-        if free <= 0:
-            return set()
-        jobs = self.claims.make(free, self._held, even_paused=even_paused)
-        self._claiming.succeeded()
-        self.claimed_at = self._clock.monotonic()
-        # As many as were asked for: there may be others.
-        self.lookout.wanted = len(jobs) == free
-        may, suspects = self._suspects.apart(jobs)
-        started, unable = self.roster.run(may, self.ledger.conf)
-        self._suspects.begin(may, started)
-        self.outbox.postponed(suspects, self._suspects.pause)
-        self.outbox.released(unable)
-        self.claims.noted()
-        polled = {execution.job.id for execution in started}
-        if unable:
-            error = RuntimeError(f"no thread for {len(unable)} jobs; they are released")
-            self._went(self._claiming, error)
-        self.ledger.claimed(jobs, "runner")
-        return polled
+        return not (self.draining or self.stuck or self._stop_asked is not None)
 
     def claim_by_hand(self) -> Job | None:
         """Claim one job for the caller, who settles it."""
-        return self.turn.ask(self._claim_by_hand, undo=self.claims.put_back)
+        return self.turn.ask(self._claim_by_hand, undo=self.intake.claims.put_back)
 
     def _claim_by_hand(self) -> Job | None:
         self.check_open()
-        return None if self.draining else self.claims.by_hand(self._held)
+        return None if self.draining else self.intake.by_hand()
 
     def _check_stuck(self) -> None:
         was, self.stuck = self.stuck, self.roster.stuck(self.ledger.conf)
@@ -350,7 +309,7 @@ class Runner:
             name, number = self.ledger.conf.name, self.roster.abandoned
             _log.error("queue %r is stuck: %d threads outlive their jobs", name, number)
             self.ledger.emit(QueueStuck(actor="runner", queue=name, abandoned=number))
-        self.lookout.look()
+        self.intake.lookout.look()
 
     # -- stop --------------------------------------------------------------------------------------
 
@@ -395,6 +354,6 @@ class Runner:
             if self._clock.monotonic() < self._stop_by:
                 return False
             _log.error("queue %r stops, unwritten: %s", self.ledger.conf.name, self.unsettled())
-        self.claims.close(self._held)
+        self.intake.close()
         self.roster.rest()
         return True

@@ -99,7 +99,7 @@ class Supervisor:
         if interval is None:
             return
         self._unsubscribe = self.conf.driver.subscribe(self.conf.name, interval, self.runner.wake)
-        self.runner.lookout.subscribed = self._unsubscribe is not None
+        self.runner.intake.lookout.subscribed = self._unsubscribe is not None
 
     def _end_subscription(self) -> None:
         if self._unsubscribe is not None:
@@ -219,7 +219,7 @@ class Supervisor:
         return Claiming(self.runner.claim_by_hand, self.ledger, self._out_of_hand)
 
     def _out_of_hand(self, job: Job, settled: bool) -> None:
-        self.runner.claims.out_of_hand(job, settled)
+        self.runner.intake.claims.out_of_hand(job, settled)
         self.runner.look()
 
     def insert(self, payload: JSON, options: Mapping[str, Any], connection: Any) -> Job:
@@ -270,7 +270,7 @@ class Supervisor:
         return QueueHealth(
             working=runner.service.running,
             turn=age(runner.turned_at),
-            claim=age(runner.claimed_at),
+            claim=age(runner.intake.claimed_at),
             settle=age(runner.settled_at),
             outage=age(runner.failing_since),
             unwritten=len(runner.outbox),

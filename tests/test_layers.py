@@ -28,7 +28,7 @@ LAYERS = {
             "driver",
             "ledger step writing selection discovery service asking interrupt retry lookout",
             "watchdog execution crew heartbeat turn suspects",
-            "runner roster outbox claims pruner hand drivers logs",
+            "runner intake roster outbox claims pruner hand drivers logs",
             "supervisor queue",
             "process instance __init__",
         ]
@@ -51,7 +51,10 @@ PEERS = {
     ("watchdog", "execution"),
     ("runner", "roster"),
     ("runner", "outbox"),
-    ("runner", "claims"),
+    ("runner", "intake"),
+    ("intake", "roster"),
+    ("intake", "outbox"),
+    ("intake", "claims"),
     ("instance", "process"),
     ("__init__", "instance"),
 }

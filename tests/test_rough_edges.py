@@ -100,7 +100,7 @@ def test_an_answer_that_nobody_waits_for_any_more_is_undone() -> None:
 def test_a_job_claimed_for_a_caller_who_has_gone_is_released(manual: Gaffer) -> None:
     queue = manual.create_queue("q")
     job = queue.insert(1)
-    claims = manual._queues["q"].runner.claims
+    claims = manual._queues["q"].runner.intake.claims
 
     claims.put_back(claims.by_hand(list))
 
