@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable
 from uuid import UUID
 
+from gaffer.driver import Claim
 from gaffer.errors import DriverUnavailable
 from gaffer.heartbeat import Heartbeat
 from gaffer.job import Job
@@ -46,12 +47,21 @@ class Claims:
 
         *known* gives the jobs that this node knows to execute. Raise `DriverUnavailable`.
         """
+        self.prepare(known)
+        self._doubt = True
+        return self._ledger.claim(limit, self._heartbeat.node, even_paused=even_paused)
+
+    def prepare(self, known: Callable[[], Iterable[Mark]]) -> None:
+        """See to it that this node lives, and that no claim is in doubt."""
         self._heartbeat.ensure()
         if self._doubt or self._let_go:
             self._doubt, self._let_go = True, False
             self._reconcile({*known(), *self._held})
+
+    def beside(self, limit: int) -> Claim:
+        """Return a claim that goes with a write; after `prepare`, and `noted` has to follow."""
         self._doubt = True
-        return self._ledger.claim(limit, self._heartbeat.node, even_paused=even_paused)
+        return self._ledger.claiming(limit, self._heartbeat.node)
 
     def noted(self) -> None:
         """Note that the caller has a hold of what the last claim returned."""

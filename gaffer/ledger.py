@@ -32,7 +32,7 @@ from gaffer.failures import lost
 from gaffer.ids import job_id
 from gaffer.job import INCOMPLETE, Job, JobFilter, JobState, Outcome, StateStats
 from gaffer.step import Step
-from gaffer.writing import Writing, insert_surely
+from gaffer.writing import Claiming, Writing, insert_surely
 
 __all__ = ["Ledger"]
 
@@ -179,18 +179,20 @@ class Ledger:
 
     # -- changing ----------------------------------------------------------------------------------
 
+    def claiming(self, limit: int | None, node: str, *, even_paused: bool = False) -> Claim:
+        """Return the claim, as of now, of up to *limit* jobs for *node*."""
+        return Claim(
+            queue=self.conf.name,
+            limit=limit,
+            global_max_workers=self.conf.global_max_workers,
+            node=node,
+            now=self.driver.now(),
+            even_paused=even_paused,
+        )
+
     def claim(self, limit: int | None, node: str, *, even_paused: bool = False) -> list[Job]:
         """Claim up to *limit* jobs for *node*; `claimed` tells the hooks."""
-        return self.driver.job_claim(
-            Claim(
-                queue=self.conf.name,
-                limit=limit,
-                global_max_workers=self.conf.global_max_workers,
-                node=node,
-                now=self.driver.now(),
-                even_paused=even_paused,
-            )
-        )
+        return self.driver.job_claim(self.claiming(limit, node, even_paused=even_paused))
 
     def claimed(self, jobs: Sequence[Job], actor: Actor) -> None:
         """Tell the hooks of claimed jobs, when they are accounted for: a hook may claim, too."""
@@ -214,12 +216,12 @@ class Ledger:
             after, target = machine.noted(after, note, now=self.driver.now()), None
         return Step(before, after, actor, target)
 
-    def write(self, steps: Sequence[Step]) -> Writing:
+    def write(self, steps: Sequence[Step], claiming: Claiming | None = None) -> Writing:
         """Write *steps*, as many as can be, and tell the hooks; see `Writing`.
 
         Raise `DriverUnavailable` if storage does not answer; the same steps may be written again.
         """
-        writing = Writing(self.driver, steps, self._ledger_of)
+        writing = Writing(self.driver, steps, self._ledger_of, claiming)
         writing.run()
         self.writings += 1
         if self.heard or any(step.forwarding for step in writing.written):

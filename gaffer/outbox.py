@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
+from gaffer.driver import Claim
 from gaffer.errors import DriverUnavailable, UnknownQueue
 from gaffer.execution import Execution
 from gaffer.failures import timed_out
 from gaffer.job import Fail, Job, Schedule
 from gaffer.ledger import Ledger
 from gaffer.step import Mark, Step, mark
+from gaffer.writing import Claiming
 
-__all__ = ["Outbox"]
+__all__ = ["Outbox", "Written"]
 
 _log = logging.getLogger("gaffer.outbox")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What came of a write: *error*, if something has to be tried again, and the jobs claimed."""
+
+    error: Exception | None
+    claim: Claim | None = None
+    claimed: Sequence[Job] = ()
 
 
 class Outbox:
@@ -75,18 +87,19 @@ class Outbox:
         assert execution.outcome is not None
         return self._ledger.settling(job, execution.outcome, "worker")
 
-    def write(self) -> Exception | None:
-        """Write all there is; return what went wrong, if something has to be tried again.
+    def write(self, claiming: Claiming | None = None) -> Written:
+        """Write all there is, and claim beside it.
 
         If the batch as a whole is refused by an error of the driver, each step is tried alone, so
         that one that cannot be stored does not hold up the others.
         """
         steps = self._emptied()
-        error = self._write(steps)
-        if error is None or len(steps) == 1 or isinstance(error, DriverUnavailable | UnknownQueue):
-            return error
-        errors = [self._write([step]) for step in self._emptied()]
-        return next((error for error in errors if error is not None), None)
+        written = self._write(steps, claiming)
+        unavailable = isinstance(written.error, DriverUnavailable | UnknownQueue)
+        if written.error is None or unavailable or len(steps) == 1:
+            return written
+        errors = [self._write([step], None).error for step in self._emptied()]
+        return Written(next((error for error in errors if error is not None), None))
 
     def _emptied(self) -> list[Step]:
         # In hand while they are written, and not in the box: a hook may come back here.
@@ -97,18 +110,19 @@ class Outbox:
         self._in_hand.update(steps)
         return list(steps.values())
 
-    def _write(self, steps: Sequence[Step]) -> Exception | None:
+    def _write(self, steps: Sequence[Step], claiming: Claiming | None) -> Written:
         left = {mark(step.before): step for step in steps}
         try:
-            writing = self._ledger.write(steps)
+            writing = self._ledger.write(steps, claiming)
             for step in writing.late:
                 if step.actor == "worker":  # a timeout that comes too late is no result
                     self._ledger.too_late(step.before, step.actor)
             left = {mark(step.before): step for step, _ in writing.stuck}
             self._settled([step.before.id for step in (*writing.written, *writing.late)])
-            return writing.stuck[0][1] if writing.stuck else None
+            error = writing.stuck[0][1] if writing.stuck else None
+            return Written(error, writing.claim, writing.claimed)
         except Exception as error:
-            return error
+            return Written(error)
         finally:
             self._steps.update(left)
             for step in steps:

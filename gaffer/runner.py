@@ -29,6 +29,7 @@ from gaffer.service import Service
 from gaffer.suspects import Suspects
 from gaffer.turn import Turn
 from gaffer.watchdog import Watchdog
+from gaffer.writing import Claiming
 
 __all__ = ["Runner"]
 
@@ -186,14 +187,14 @@ class Runner:
         with self.turn.lock:
             self.turned_at = self._clock.monotonic()
             self._collect(self._patience())
-            self._settle()
+            self._settle(self.intake.beside)
             self._claim()
             return not self._finished()
 
     def _stand_in(self, patience: float) -> None:
         """Do a step for a caller who has taken the turn; no claim, which nobody would follow."""
         self._collect(patience)
-        self._settle()
+        self._settle(lambda: None)
 
     def _patience(self) -> float:
         """Return how long there is nothing to do unless a message comes."""
@@ -248,11 +249,18 @@ class Runner:
 
     # -- settle ------------------------------------------------------------------------------------
 
-    def _settle(self) -> None:
-        """Write what has ended, in one batch; what storage does not take is kept."""
+    def _settle(self, beside: Callable[[], Claiming | None]) -> None:
+        """Write what has ended, in one batch; what storage does not take is kept.
+
+        What *beside* returns is claimed in the same go: half of the trips.
+        """
         self._begin_stop()
         if self.outbox.waiting and self._writing.due:
-            self._went(self._writing, self.outbox.write())
+            claiming = beside()
+            written = self.outbox.write(claiming)
+            if claiming is not None:
+                self.intake.begin_beside(written)
+            self._went(self._writing, written.error)
 
     def _settled(self, ids: Sequence[UUID]) -> None:
         self.settled_at = self._clock.monotonic()
@@ -293,7 +301,8 @@ class Runner:
                 self._went(self.intake.retry, error)
 
     def _may_claim(self) -> bool:
-        return not (self.draining or self.stuck or self._stop_asked is not None)
+        barred = self.draining or self.stuck or self._stop_asked is not None
+        return not barred and self.ledger.conf.worker is not None
 
     def claim_by_hand(self) -> Job | None:
         """Claim one job for the caller, who settles it."""

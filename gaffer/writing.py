@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from threading import Event
-from typing import Protocol
+from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from gaffer.clock import monotonic
-from gaffer.driver import Driver
+from gaffer.driver import Claim, Driver
 from gaffer.errors import Conflict, DriverUnavailable, UnknownQueue
 from gaffer.events import Actor
 from gaffer.job import Job
 from gaffer.step import Forwarding, Step
 
-__all__ = ["Writing", "insert_surely"]
+__all__ = ["Claiming", "Writing", "insert_surely"]
 
 _log = logging.getLogger("gaffer.writing")
 
@@ -23,6 +23,10 @@ _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 1.0)
 """Seconds before each repetition of an insert that storage did not confirm."""
 _PATIENCE = 20.0
 """Seconds after which none is begun: each may take as long as the driver waits for an answer."""
+
+
+Claiming: TypeAlias = Callable[[int], "Claim | None"]
+"""Makes the claim that goes with a write of so many steps."""
 
 
 class Target(Protocol):
@@ -76,10 +80,17 @@ class Writing:
     Afterwards each step is in one of three lists: `written`; `late`, because storage holds another
     revision or none; `stuck`, because the queue to forward to is not known here, and the step has
     to be tried again.
+
+    *claiming* makes the claim that goes with a write of so many steps, or `None`; `claim` and
+    `claimed` are what came of it.
     """
 
     def __init__(
-        self, driver: Driver, steps: Sequence[Step], target_of: Callable[[str], Target]
+        self,
+        driver: Driver,
+        steps: Sequence[Step],
+        target_of: Callable[[str], Target],
+        claiming: Claiming | None = None,
     ) -> None:
         self._driver = driver
         self._target_of = target_of
@@ -87,6 +98,9 @@ class Writing:
         self.written: list[Step] = []
         self.late: list[Step] = []
         self.stuck: list[tuple[Step, UnknownQueue]] = []
+        self._claiming = claiming
+        self.claim: Claim | None = None
+        self.claimed: list[Job] = []
 
     def raise_if_stuck(self) -> None:
         """Raise the `UnknownQueue` of the first stuck step, if there is one."""
@@ -98,7 +112,7 @@ class Writing:
         self._prepare()
         while self._pending:
             try:
-                self._driver.job_write(self._batch())
+                self._write()
             except Conflict as conflict:
                 self._resolve(conflict)
             except UnknownQueue as error:
@@ -106,6 +120,14 @@ class Writing:
             else:
                 self.written += self._pending
                 return
+
+    def _write(self) -> None:
+        claim = self._claiming and self._claiming(len(self._pending))
+        if claim is None:
+            self._driver.job_write(self._batch())
+        else:
+            self.claimed = self._driver.job_write_and_claim(self._batch(), claim)
+            self.claim = claim
 
     def _batch(self) -> list[Job]:
         # The forwarded jobs of this storage are part of the same write.

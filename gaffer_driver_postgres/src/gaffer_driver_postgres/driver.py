@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +25,14 @@ from gaffer_driver_postgres.clock import monotonic
 from gaffer_driver_postgres.errors import translated
 from gaffer_driver_postgres.listing import listing
 from gaffer_driver_postgres.opening import Opening
-from gaffer_driver_postgres.rows import claimed_job, instants, job_of, stats_of, text_array
+from gaffer_driver_postgres.rows import (
+    claim_values,
+    claimed_jobs,
+    instants,
+    job_of,
+    stats_of,
+    text_array,
+)
 from gaffer_driver_postgres.sessions import Cursor, cursor_of, read_committed
 
 __all__ = ["PostgresDriver"]
@@ -177,19 +183,22 @@ class PostgresDriver(Opening):
 
     def job_claim(self, claim: Claim) -> list[Job]:
         """Claim jobs, in order."""
-        values = [
-            claim.queue,
-            claim.limit,
-            claim.global_max_workers,
-            claim.node,
-            claim.now.isoformat(),
-            claim.even_paused,
-        ]
+        values = claim_values(claim)
         rows = self._call("claim jobs", lambda c: c.execute(self._sql.job_claim, values).fetchall())
-        jobs = [claimed_job(row, claim.queue, claim.now.astimezone(UTC)) for row in rows]
-        jobs.sort(key=lambda job: (-job.priority, job.created_at, job.id.int))
+        return self._claimed(rows, claim)
+
+    def _claimed(self, rows: Sequence[Any], claim: Claim) -> list[Job]:
+        jobs = claimed_jobs(rows, claim)
         self._remembered.add(jobs)
         return jobs
+
+    def job_write_and_claim(self, jobs: Sequence[Job], claim: Claim) -> list[Job]:
+        """Write and claim; in one transaction if *jobs* are attempts that have ended, as usual."""
+        rows = self._writer.write_and_claim(self._call, jobs, self._remembered, claim)
+        if rows is None:
+            return super().job_write_and_claim(jobs, claim)
+        self._remembered.forget(jobs)
+        return self._claimed(rows, claim)
 
     def job_prune(self, queue: str, cutoffs: Cutoffs, limit: int) -> list[UUID]:
         """Delete up to *limit* old jobs; return their ids."""

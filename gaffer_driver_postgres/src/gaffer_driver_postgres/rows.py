@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from gaffer.driver import (
+    Claim,
     Job,
     JobState,
     StateStats,
@@ -21,7 +22,9 @@ from gaffer.driver import (
 __all__ = [
     "STATES",
     "array",
+    "claim_values",
     "claimed_job",
+    "claimed_jobs",
     "dumped_backoff",
     "instants",
     "job_of",
@@ -82,6 +85,26 @@ def job_of(row: Sequence[Any]) -> Job:
         result_json=result,
         errors=() if errors is None else load_errors(errors),
     )
+
+
+def claim_values(claim: Claim) -> list[Any]:
+    """Return the parameters of the function ``claim_1``."""
+    return [
+        claim.queue,
+        claim.limit,
+        claim.global_max_workers,
+        claim.node,
+        claim.now.isoformat(),
+        claim.even_paused,
+    ]
+
+
+def claimed_jobs(rows: Iterable[Sequence[Any]], claim: Claim) -> list[Job]:
+    """Return the jobs of the rows that *claim* has brought, in order."""
+    now = claim.now.astimezone(UTC)
+    jobs = [claimed_job(row, claim.queue, now) for row in rows]
+    jobs.sort(key=lambda job: (-job.priority, job.created_at, job.id.int))
+    return jobs
 
 
 def claimed_job(row: Sequence[Any], queue: str, now: datetime) -> Job:

@@ -54,6 +54,7 @@ class Statements:
     insert_many: str = ""
     insert_alike: str = ""
     settle: str = ""
+    settle_and_claim: str = ""
     write: str = ""
     settle_and_write: str = ""
     revisions: str = ""
@@ -74,6 +75,7 @@ _ARRAYS = (
     "%s::uuid[], %s::int[], %s::text[], %s::int[], %s::timestamptz[], %s::timestamptz[], "
     "%s::text[], %s::text[], %s::boolean"
 )
+_CLAIM = "%s, %s::int, %s::int, %s, %s::timestamptz, %s::boolean"
 
 _TEXTS = {
     "clock": "SELECT {s}.clock() AT TIME ZONE 'UTC'",
@@ -132,6 +134,7 @@ _TEXTS = {
             unnest(%s::uuid[], %s::json[], %s::timestamptz[]) AS w (id, payload, created_at)
     """,
     "settle": f"SELECT {{s}}.settle_1({_ARRAYS})",
+    "settle_and_claim": f"SELECT * FROM {{s}}.settle_and_claim_1({_ARRAYS}, {_CLAIM})",
     "write": "SELECT {s}.write_1(%s::json)",
     "settle_and_write": f"SELECT {{s}}.settle_and_write_1({_ARRAYS}, %s::json)",
     "revisions": "SELECT j.id, j.revision FROM {s}.jobs j WHERE j.id = ANY (%s::uuid[])",
@@ -142,9 +145,7 @@ _TEXTS = {
     """,
     "job_delete": "SELECT {s}.delete_1(%s::uuid)",
     "job_stats": "SELECT s.state, s.number, s.oldest, s.newest FROM {s}.stats_1(%s) s",
-    "job_claim": """
-        SELECT * FROM {s}.claim_1(%s, %s::int, %s::int, %s, %s::timestamptz, %s::boolean)
-    """,
+    "job_claim": f"SELECT * FROM {{s}}.claim_1({_CLAIM})",
     "job_prune": "SELECT {s}.prune_1(%s, %s::text[], %s::timestamptz[], %s::int)",
     "node_beat": """
         INSERT INTO {s}.nodes AS n (name, beat_at) VALUES (%s, {s}.clock())

@@ -12,14 +12,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
 
-from gaffer.driver import Conflict, DriverUnavailable, Job, JobState, UnknownQueue, dump_errors
+from gaffer.driver import (
+    Claim,
+    Conflict,
+    DriverUnavailable,
+    Job,
+    JobState,
+    UnknownQueue,
+    dump_errors,
+)
 from gaffer_driver_postgres.rows import (
     array,
+    claim_values,
     dumped_backoff,
     instants,
     plain,
@@ -33,6 +42,7 @@ from gaffer_driver_postgres.statements import Statements
 __all__ = ["Batch", "Remembered", "Writer", "explain"]
 
 Caller = Callable[[str, Callable[[Cursor], Any]], Any]
+T = TypeVar("T")
 
 _TRIES = 5
 _MOST_REMEMBERED = 10_000
@@ -120,23 +130,43 @@ class Writer:
 
     def write(self, call: Caller, jobs: Sequence[Job], remembered: Remembered) -> None:
         """Write *jobs*; raise `Conflict` or `UnknownQueue`, or what *call* raises."""
+
+        def write() -> None:
+            statement, values = self.statement(Batch.of(jobs, remembered))
+            call("write", lambda cursor: cursor.execute(statement, values))
+
+        self._insist(call, jobs, write)
+
+    def write_and_claim(
+        self, call: Caller, jobs: Sequence[Job], remembered: Remembered, claim: Claim
+    ) -> list[tuple[Any, ...]] | None:
+        """Write *jobs* and return the rows claimed, if one statement can do both; else `None`."""
+
+        def write() -> list[tuple[Any, ...]] | None:
+            batch = Batch.of(jobs, remembered)
+            alien = any(job.queue != claim.queue for _, job in batch.ends)
+            if not batch.ends or batch.others or alien:
+                return None
+            values = [*self._settle(batch.ends), *claim_values(claim)]
+            return call(  # type: ignore[no-any-return]
+                "write and claim",
+                lambda cursor: cursor.execute(self._sql.settle_and_claim, values).fetchall(),
+            )
+
+        return self._insist(call, jobs, write)
+
+    def _insist(self, call: Caller, jobs: Sequence[Job], write: Callable[[], T]) -> T:
         twice = len({job.id for job in jobs}) != len(jobs)
         for _ in range(_TRIES):
-            if not twice and self._written(call, jobs, remembered):
-                return
+            if not twice:
+                try:
+                    return write()
+                except psycopg.Error as error:
+                    if not _refused(error):
+                        raise
             # Refused because of what storage held; by now it may hold something else.
             call("write", lambda cursor: explain(self._sql, cursor, jobs))
         raise DriverUnavailable("write: refused again and again for reasons that pass")
-
-    def _written(self, call: Caller, jobs: Sequence[Job], remembered: Remembered) -> bool:
-        statement, values = self.statement(Batch.of(jobs, remembered))
-        try:
-            call("write", lambda cursor: cursor.execute(statement, values))
-        except psycopg.Error as error:
-            if _refused(error):
-                return False
-            raise
-        return True
 
     def write_there(self, cursor: Cursor, jobs: Sequence[Job]) -> None:
         """Write *jobs* in the transaction of *cursor*; raise as `write` does.

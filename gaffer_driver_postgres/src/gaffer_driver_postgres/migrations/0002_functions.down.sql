@@ -10,6 +10,10 @@ DROP FUNCTION IF EXISTS {schema}.settle_and_write_1(
     json
 );
 DROP FUNCTION IF EXISTS {schema}.write_1(json);
+DROP FUNCTION IF EXISTS {schema}.settle_and_claim_1(
+    uuid[], integer[], text[], integer[], timestamptz[], timestamptz[], text[], text[], boolean,
+    text, integer, integer, text, timestamptz, boolean
+);
 DROP FUNCTION IF EXISTS {schema}.lock_write_1(uuid[], json);
 DROP FUNCTION IF EXISTS {schema}.settle_1(
     uuid[], integer[], text[], integer[], timestamptz[], timestamptz[], text[], text[], boolean

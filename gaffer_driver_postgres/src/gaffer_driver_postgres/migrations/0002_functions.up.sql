@@ -240,6 +240,55 @@ BEGIN
     END IF;
 END $$;
 
+-- Both at once, for ends of attempts of the queue that is claimed from: half of the commits.
+--
+-- First the lock that either may need, then rows. The claim comes last, in a snapshot of its own: a
+-- claim may have to wait for rows that another worker settles, and of two that hold what they have
+-- settled only the one whose snapshot is older can meet the other's. So no two wait for each other.
+CREATE OR REPLACE FUNCTION {schema}.settle_and_claim_1(
+    p_ids uuid[],
+    p_revisions integer[],
+    p_states text[],
+    p_attempts integer[],
+    p_scheduled timestamptz[],
+    p_ended timestamptz[],
+    p_results text[],
+    p_errors text[],
+    p_chained boolean,
+    p_queue text,
+    p_limit integer,
+    p_most integer,
+    p_node text,
+    p_now timestamptz,
+    p_even_paused boolean
+) RETURNS TABLE (
+    id uuid, kind text, chain text, payload text, revision integer, attempt integer,
+    max_attempts integer, priority integer, timeout double precision, backoff text,
+    shutdown_timeout double precision, hops integer, created_at timestamp, scheduled_at timestamp,
+    result text, errors text
+)
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    v_queue integer;
+BEGIN
+    SELECT q.id INTO v_queue FROM {schema}.queues q WHERE q.name = p_queue;
+    IF p_chained OR p_most IS NOT NULL OR EXISTS (
+        SELECT FROM {schema}.jobs j
+        WHERE j.queue_id = v_queue AND j.state IN ('available', 'scheduled')
+            AND j.chain IS NOT NULL
+    ) THEN
+        PERFORM pg_advisory_xact_lock({lock}, v_queue);
+    END IF;
+    PERFORM {schema}.settle_1(
+        p_ids, p_revisions, p_states, p_attempts, p_scheduled, p_ended, p_results, p_errors,
+        p_chained
+    );
+    RETURN QUERY SELECT * FROM {schema}.claim_1(
+        p_queue, p_limit, p_most, p_node, p_now, p_even_paused
+    );
+END $$;
+
 -- Takes what a write needs, in the one order that all keep: queues against their deletion, queues
 -- whose chains are concerned, and only then rows.
 CREATE OR REPLACE FUNCTION {schema}.lock_write_1(p_ids uuid[], p_jobs json) RETURNS void
