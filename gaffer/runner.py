@@ -72,6 +72,7 @@ class Runner:
         )  # fmt: skip
         self.turn = Turn(self.service, self._inbox.put, self._stand_in, clock)
         self._polls: list[set[UUID]] = []
+        self._stirred = False  # something was settled since the last quiet moment
         self._reported_at = clock.monotonic()
         # When it last came round, and when storage last took an outcome:
         self.turned_at: float | None = None
@@ -264,6 +265,7 @@ class Runner:
 
     def _settled(self, ids: Sequence[UUID]) -> None:
         self.settled_at = self._clock.monotonic()
+        self._stirred = True
         if self._polls:
             for polled in self._polls:
                 polled.difference_update(ids)
@@ -355,7 +357,9 @@ class Runner:
             self.roster.hurry(grace)
 
     def _finished(self) -> bool:
-        if not self.roster and not self.outbox:
+        busy = self.roster or self.outbox or (self.intake.lookout.wanted and self.intake.able)
+        if self._stirred and not busy:
+            self._stirred = False
             self.turn.notify()
         if self._stop_by is None:
             return False

@@ -177,7 +177,7 @@ class Supervisor:
         """Wait until no job is available or executing, in whatever process."""
         deadline = None if timeout is None else self._clock.monotonic() + timeout
         while True:
-            began = self._clock.monotonic()
+            began, since = self._clock.monotonic(), self.runner.turn.moments
             if not self.runner.unsettled() and not self.ledger.incomplete():
                 return
             # Looking may cost storage something: not more than a tenth of the time.
@@ -189,7 +189,7 @@ class Supervisor:
             breathe()
             self.runner.check_open()
             self.runner.look()
-            self.runner.turn.wait_quiet(left)
+            self.runner.turn.wait_quiet(left, since)
 
     def _flush_timeout(self, timeout: float | None) -> FlushTimeout:
         stats = self.ledger.stats()

@@ -45,6 +45,8 @@ class Turn:
         self._drive = drive
         self._clock = clock
         self._quiet = Condition()
+        self.moments = 0
+        """How many times `notify` was called."""
 
     @property
     def _elsewhere(self) -> bool:
@@ -98,10 +100,14 @@ class Turn:
             self._wait_step(min(_GLANCE, left))
         return True
 
-    def wait_quiet(self, timeout: float) -> None:
-        """Wait up to *timeout* seconds for a moment in which nothing runs."""
+    def wait_quiet(self, timeout: float, since: int) -> None:
+        """Wait up to *timeout* seconds for a moment in which nothing runs.
+
+        One that has come since `moments` was read as *since* counts.
+        """
         if self._elsewhere:
-            self._wait_step(timeout)
+            with self._quiet:
+                self._quiet.wait_for(lambda: self.moments != since, timeout)
         else:
             self.wait(lambda: False, timeout)
 
@@ -115,4 +121,5 @@ class Turn:
     def notify(self) -> None:
         """Say that nothing runs, or that something somebody waits for is settled."""
         with self._quiet:
+            self.moments += 1
             self._quiet.notify_all()

@@ -17,6 +17,7 @@ from gaffer import (
     JobState,
     UnknownQueue,
 )
+from gaffer.testing.doubles import FaultyDriver
 from gaffer.testing.harness import DriverHarness
 from tests.conftest import PATIENCE, Calling, Gate, MakeGaffer, Polled, Recorder, failing, quiet
 
@@ -229,6 +230,18 @@ def test_flush_waits_for_what_other_processes_run(make_gaffer: MakeGaffer, gate:
 
     assert not early
     assert queue.get(job.id).state is JobState.COMPLETED
+
+
+def test_flush_looks_at_storage_now_and_then_only(
+    make_gaffer: MakeGaffer, faulty: FaultyDriver
+) -> None:
+    queue = make_gaffer(faulty).create_queue("q", worker=work, **quiet(poll_interval=0.01))
+    queue.insert(1, delay=60)
+
+    with pytest.raises(FlushTimeout):
+        queue.flush(0.6)
+
+    assert faulty.calls.count("job_list") <= 4
 
 
 def test_flush_counts_what_is_left(gaffer_: Gaffer, gate: Gate, harness: DriverHarness) -> None:

@@ -218,6 +218,13 @@ class FaultyDriver(Driver):
     def job_claim(self, claim: Claim) -> list[Job]:  # noqa: D102
         return self._call("job_claim", lambda: self.inner.job_claim(claim))
 
+    def job_write_and_claim(self, jobs: Sequence[Job], claim: Claim) -> list[Job]:
+        """Do the two verbs, either of which may fail; as one if this very verb has to fail."""
+        verb = "job_write_and_claim"
+        if verb not in self._faults and verb not in self._holds:
+            return super().job_write_and_claim(jobs, claim)
+        return self._call(verb, lambda: self.inner.job_write_and_claim(jobs, claim))
+
     def job_prune(self, queue: str, cutoffs: Cutoffs, limit: int) -> list[UUID]:  # noqa: D102
         return self._call("job_prune", lambda: self.inner.job_prune(queue, cutoffs, limit))
 
