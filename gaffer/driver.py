@@ -34,6 +34,7 @@ from gaffer.job import (
     JobState,
     StateStats,
     evolve,
+    restored,
 )
 from gaffer.machine import Cutoffs, claim
 
@@ -63,6 +64,7 @@ __all__ = [
     "evolve",
     "load_backoff",
     "load_errors",
+    "restored",
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
@@ -29,6 +29,7 @@ __all__ = [
     "StateStats",
     "Worker",
     "evolve",
+    "restored",
 ]
 
 JSON: TypeAlias = Any
@@ -162,12 +163,57 @@ _ENTERED: dict[JobState, Callable[[Job], datetime | None]] = {
     JobState.CANCELLED: attrgetter("cancelled_at"),
 }
 
-_KEPT = [f.name for f in fields(Job) if f.init]
-_values = attrgetter(*_KEPT)
-_setters = [Job.__dict__[name].__set__ for name in _KEPT]
-_setter = dict(zip(_KEPT, _setters, strict=True))
-_forget_payload = Job.__dict__["_payload"].__set__
-_forget_result = Job.__dict__["_result"].__set__
+
+class _Draft:
+    """A job that can still be written: the same slots, so that it can become one."""
+
+    __slots__ = Job.__slots__
+
+
+def restored(*values: Any) -> Job:
+    """Return the job of *values*, which are those of all fields in their order: for drivers.
+
+    The same as ``Job(...)``, in a sixth of its time: the setters of a frozen dataclass are slow.
+    """
+    new: Any = _Draft()
+    (
+        new.id, new.queue, new.kind, new.chain, new.payload_json, new.state, new.revision,
+        new.attempt, new.max_attempts, new.priority, new.timeout, new.backoff,
+        new.shutdown_timeout, new.hops, new.created_at, new.scheduled_at, new.attempted_at,
+        new.completed_at, new.failed_at, new.cancelled_at, new.result_json, new.errors,
+    ) = values  # fmt: skip
+    new._payload = new._result = _UNREAD
+    new.__class__ = Job
+    return new  # type: ignore[no-any-return]
+
+
+def _copied(job: Job) -> Any:
+    """Return a draft like *job*, without the decoded values."""
+    new: Any = _Draft()
+    new.id = job.id
+    new.queue = job.queue
+    new.kind = job.kind
+    new.chain = job.chain
+    new.payload_json = job.payload_json
+    new.state = job.state
+    new.revision = job.revision
+    new.attempt = job.attempt
+    new.max_attempts = job.max_attempts
+    new.priority = job.priority
+    new.timeout = job.timeout
+    new.backoff = job.backoff
+    new.shutdown_timeout = job.shutdown_timeout
+    new.hops = job.hops
+    new.created_at = job.created_at
+    new.scheduled_at = job.scheduled_at
+    new.attempted_at = job.attempted_at
+    new.completed_at = job.completed_at
+    new.failed_at = job.failed_at
+    new.cancelled_at = job.cancelled_at
+    new.result_json = job.result_json
+    new.errors = job.errors
+    new._payload = new._result = _UNREAD
+    return new
 
 
 def evolve(job: Job, **changes: Any) -> Job:
@@ -175,14 +221,11 @@ def evolve(job: Job, **changes: Any) -> Job:
 
     The same as `dataclasses.replace`, in a quarter of its time: it runs at every step of a job.
     """
-    new: Job = object.__new__(Job)
-    for put, value in zip(_setters, _values(job), strict=True):
-        put(new, value)
+    new = _copied(job)
     for name, value in changes.items():
-        _setter[name](new, value)
-    _forget_payload(new, _UNREAD)
-    _forget_result(new, _UNREAD)
-    return new
+        setattr(new, name, value)
+    new.__class__ = Job
+    return new  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,13 +17,13 @@ from gaffer.driver import (
     dump_errors,
     load_backoff,
     load_errors,
+    restored,
 )
 
 __all__ = [
     "STATES",
     "array",
     "claim_values",
-    "claimed_job",
     "claimed_jobs",
     "dumped_backoff",
     "instants",
@@ -55,36 +55,18 @@ def _aware(instant: datetime | None) -> datetime | None:
 
 
 def job_of(row: Sequence[Any]) -> Job:
-    """Return the job of a row of `statements.COLUMNS`."""
+    """Return the job of a row of `statements.COLUMNS`, which are in the order of a job's fields."""
     (
         id, queue, kind, chain, payload, state, revision, attempt, max_attempts, priority, timeout,
         backoff, shutdown_timeout, hops, created, scheduled, attempted, completed, failed,
         cancelled, result, errors,
     ) = row  # fmt: skip
-    return Job(
-        id=id,
-        queue=queue,
-        kind=kind,
-        chain=chain,
-        payload_json=payload,
-        state=_STATE_OF[state],
-        revision=revision,
-        attempt=attempt,
-        max_attempts=max_attempts,
-        priority=priority,
-        timeout=timeout,
-        backoff=_backoff(backoff),
-        shutdown_timeout=shutdown_timeout,
-        hops=hops,
-        created_at=created.replace(tzinfo=UTC),
-        scheduled_at=_aware(scheduled),
-        attempted_at=_aware(attempted),
-        completed_at=_aware(completed),
-        failed_at=_aware(failed),
-        cancelled_at=_aware(cancelled),
-        result_json=result,
-        errors=() if errors is None else load_errors(errors),
-    )
+    return restored(
+        id, queue, kind, chain, payload, _STATE_OF[state], revision, attempt, max_attempts,
+        priority, timeout, _backoff(backoff), shutdown_timeout, hops, created.replace(tzinfo=UTC),
+        _aware(scheduled), _aware(attempted), _aware(completed), _aware(failed), _aware(cancelled),
+        result, () if errors is None else load_errors(errors),
+    )  # fmt: skip
 
 
 def claim_values(claim: Claim) -> list[Any]:
@@ -100,40 +82,24 @@ def claim_values(claim: Claim) -> list[Any]:
 
 
 def claimed_jobs(rows: Iterable[Sequence[Any]], claim: Claim) -> list[Job]:
-    """Return the jobs of the rows that *claim* has brought, in order."""
+    """Return the jobs of the rows that *claim* has brought by ``claim_1``, in order."""
     now = claim.now.astimezone(UTC)
-    jobs = [claimed_job(row, claim.queue, now) for row in rows]
+    jobs = [_claimed_job(row, claim.queue, now) for row in rows]
     jobs.sort(key=lambda job: (-job.priority, job.created_at, job.id.int))
     return jobs
 
 
-def claimed_job(row: Sequence[Any], queue: str, now: datetime) -> Job:
-    """Return the job of a row of the function ``claim_1``."""
+def _claimed_job(row: Sequence[Any], queue: str, now: datetime) -> Job:
     (
         id, kind, chain, payload, revision, attempt, max_attempts, priority, timeout, backoff,
         shutdown_timeout, hops, created, scheduled, result, errors,
     ) = row  # fmt: skip
-    return Job(
-        id=id,
-        queue=queue,
-        kind=kind,
-        chain=chain,
-        payload_json=payload,
-        state=JobState.EXECUTING,
-        revision=revision,
-        attempt=attempt,
-        max_attempts=max_attempts,
-        priority=priority,
-        timeout=timeout,
-        backoff=_backoff(backoff),
-        shutdown_timeout=shutdown_timeout,
-        hops=hops,
-        created_at=created.replace(tzinfo=UTC),
-        scheduled_at=_aware(scheduled),
-        attempted_at=now,
-        result_json=result,
-        errors=() if errors is None else load_errors(errors),
-    )
+    return restored(
+        id, queue, kind, chain, payload, JobState.EXECUTING, revision, attempt, max_attempts,
+        priority, timeout, _backoff(backoff), shutdown_timeout, hops, created.replace(tzinfo=UTC),
+        _aware(scheduled), now, None, None, None,
+        result, () if errors is None else load_errors(errors),
+    )  # fmt: skip
 
 
 def stats_of(rows: Iterable[Sequence[Any]]) -> dict[JobState, StateStats]:
