@@ -15,8 +15,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gaffer
+
+if TYPE_CHECKING:
+    from gaffer_driver_postgres import PostgresDriver
 
 __all__ = [
     "EMBEDDED",
@@ -28,6 +32,7 @@ __all__ = [
     "report",
     "runs",
     "seconds",
+    "server",
 ]
 
 
@@ -63,6 +68,14 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def server(driver: PostgresDriver) -> str:
+    """Return what a started *driver* is connected to."""
+    found = driver._connections.server
+    assert found is not None
+    major, minor = divmod(found.version, 10_000)
+    return f"PostgreSQL {major}.{minor}"
 
 
 @contextmanager

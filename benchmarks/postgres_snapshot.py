@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from measure import EMBEDDED, machine, report, seconds
+from measure import EMBEDDED, machine, report, seconds, server
 
 from gaffer.conf import configured
 from gaffer.driver import Claim, Job
@@ -198,11 +198,14 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def kept(options: argparse.Namespace, found: Mapping[str, list[Stretch]]) -> dict[str, Any]:
+def kept(
+    options: argparse.Namespace, version: str, found: Mapping[str, list[Stretch]]
+) -> dict[str, Any]:
     """Return what `plots.py` draws."""
     stretches = {name: list(map(asdict, some)) for name, some in found.items()}
     settings = {name: getattr(options, name) for name in ("verb", "batch", "backlog")}
-    return {"machine": machine(), "snapshot": {**settings, **stretches}}
+    about = {"machine": machine(), "server": version}
+    return {"snapshot": {**about, **settings, **stretches}}
 
 
 def main() -> None:
@@ -210,7 +213,9 @@ def main() -> None:
     assert __doc__ is not None
     options = arguments()
     print(__doc__.splitlines()[0])
-    print(f"{machine()}; driver {options.driver}")
+    with empty(options.driver) as driver:
+        version = server(driver)
+    print(f"{machine()}; {version}; driver {options.driver}")
     print(f"verb {options.verb}, batches of {options.batch}, {options.backlog:,} waiting\n")
     print(f"{'snapshot':<20}" + "".join(f" {heading:>10}" for heading in HEADINGS))
     found = {
@@ -222,7 +227,7 @@ def main() -> None:
     most = BOUND if options.verb == "claim" else None
     report(f"{options.verb} p50 at the end, one held", [found["held"][-1].p50], "ms", most=most)
     if options.json is not None:
-        options.json.write_text(json.dumps(kept(options, found), indent=1) + "\n")
+        options.json.write_text(json.dumps(kept(options, version, found), indent=1) + "\n")
 
 
 if __name__ == "__main__":
