@@ -17,7 +17,7 @@ from uuid import UUID
 from gaffer.clock import SystemClock
 from gaffer.conf import QueueConf, configured
 from gaffer.crew import Crew
-from gaffer.driver import Driver
+from gaffer.driver import Claim, Driver
 from gaffer.execution import Execution
 from gaffer.heartbeat import Heartbeat
 from gaffer.job import Complete, Job
@@ -28,7 +28,7 @@ from gaffer.supervisor import Shared, Supervisor
 from gaffer.suspects import Suspects
 from gaffer.watchdog import Watchdog
 from gaffer_driver_memory import MemoryDriver
-from gaffer_driver_postgres.rows import claimed_job
+from gaffer_driver_postgres.rows import claimed_jobs
 from gaffer_driver_postgres.statements import Statements
 from gaffer_driver_postgres.writing import Batch, Remembered, Writer
 
@@ -38,6 +38,7 @@ MANY = 1_200
 """The most jobs of a case; what does not count is made for so many, however many count."""
 BATCH = 50
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+CLAIM = Claim(queue="q", limit=BATCH, global_max_workers=None, node="n", now=NOW)
 NAIVE = NOW.replace(tzinfo=None)
 PAYLOAD = {"to": "user@example.com", "n": 1}
 TEXT = '{"to":"user@example.com","n":1}'
@@ -148,12 +149,12 @@ def read(number: int) -> None:
     """Turn the rows of claims into jobs, and remember these."""
     rows, remembered = [row_of(job) for job in new()], Remembered()
     for some in chunks(rows)[: number // BATCH]:
-        remembered.add([claimed_job(row, "q", NOW) for row in some])
+        remembered.add(claimed_jobs(some, CLAIM)[0])
 
 
 def settled(number: int) -> None:
     """Turn completed jobs into the parameters of statements, and forget them."""
-    executing, remembered = [claimed_job(row_of(job), "q", NOW) for job in new()], Remembered()
+    executing, remembered = claimed_jobs([row_of(job) for job in new()], CLAIM)[0], Remembered()
     remembered.add(executing)
     batches = chunks([settle(job, Complete(), now=NOW) for job in executing])
     for batch in batches[: number // BATCH]:

@@ -173,10 +173,7 @@ def turn_of(driver: PostgresDriver, verb: str) -> Turn | None:
     """Return the driver's combined verb, if that is to be used."""
     if verb == "claim":
         return None
-    turn: Turn | None = getattr(driver, "job_turn", None)
-    if turn is None:
-        raise SystemExit("this driver has no job_turn")
-    return turn
+    return driver.job_write_and_claim
 
 
 def arguments() -> argparse.Namespace:

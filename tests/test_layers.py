@@ -62,9 +62,10 @@ POSTGRES = {
     module: layer
     for layer, modules in enumerate(
         [
-            "clock errors options caller embedded rows statements watches",
-            "guard sessions listing",
-            "connections migrations",
+            "clock errors options caller embedded statements watches",
+            "guard sessions bounds",
+            "rows",
+            "listing connections migrations",
             "writing hub",
             "opening",
             "driver",

@@ -78,7 +78,7 @@ def test_a_claim_and_a_delete_of_a_due_job_of_a_chain_do_not_wait_for_each_other
     sql = Statements(quoted(schema))
     job = g.insert("q", None, chain="a", delay=0.01)
     until(lambda: drivers[0].now() > (job.scheduled_at or job.created_at))
-    too_early = ["q", 1, 1, "node", job.created_at.isoformat(), False]
+    too_early = ["q", 1, 1, "node", job.created_at.isoformat(), False, "{}", "{}"]
     outcomes: list[Any] = []
 
     with psycopg.connect(impatient) as other:

@@ -254,7 +254,7 @@ def test_claims_at_once_neither_fail_nor_exceed_a_limit_whatever_the_default_iso
         gaffer_.ensure_queue("q", **quiet()).insert_many([1, 2, 3])
     waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event = 'advisory'"
     with psycopg.connect(strict) as first:
-        claiming = "SELECT id FROM jobs.claim_1('q', 1, 2, 'n', clock_timestamp(), false)"
+        claiming = "SELECT id FROM jobs.claim_1('q', 1, 2, 'n', now(), false, '{}', '{}')"
         first.isolation_level = IsolationLevel.READ_COMMITTED
         first.execute(claiming).fetchall()
         claims = [Calling(partial(claim, driver, 3, most=2)) for driver in drivers]

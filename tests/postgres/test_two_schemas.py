@@ -97,7 +97,8 @@ def test_a_lock_of_one_does_not_hold_up_the_other(
     for queue in queues:
         queue.insert_many([1, 2], chain="c")
     with psycopg.connect(server) as holder:
-        claiming = f"SELECT id FROM \"{schema}\".claim_1('q', 1, 1, 'n', now(), false)"
+        none = "'{}', '{}'"
+        claiming = f"SELECT id FROM \"{schema}\".claim_1('q', 1, 1, 'n', now(), false, {none})"
         assert len(holder.execute(claiming.encode()).fetchall()) == 1
         held = holder.execute(
             "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"

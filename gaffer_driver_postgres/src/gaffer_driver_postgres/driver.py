@@ -20,6 +20,7 @@ from gaffer.driver import (
     StateStats,
     UnknownQueue,
 )
+from gaffer_driver_postgres.bounds import Start
 from gaffer_driver_postgres.caller import unwrapped
 from gaffer_driver_postgres.clock import monotonic
 from gaffer_driver_postgres.errors import translated
@@ -183,22 +184,25 @@ class PostgresDriver(Opening):
 
     def job_claim(self, claim: Claim) -> list[Job]:
         """Claim jobs, in order."""
-        values = claim_values(claim)
+        start = self._bounds.start(claim.queue)
+        values = claim_values(claim, start)
         rows = self._call("claim jobs", lambda c: c.execute(self._sql.job_claim, values).fetchall())
-        return self._claimed(rows, claim)
+        return self._claimed(rows, claim, start)
 
-    def _claimed(self, rows: Sequence[Any], claim: Claim) -> list[Job]:
-        jobs = claimed_jobs(rows, claim)
+    def _claimed(self, rows: Sequence[Any], claim: Claim, start: Start) -> list[Job]:
+        jobs, took = claimed_jobs(rows, claim)
         self._remembered.add(jobs)
+        self._bounds.learn(claim, start, jobs, took)
         return jobs
 
     def job_write_and_claim(self, jobs: Sequence[Job], claim: Claim) -> list[Job]:
         """Write and claim; in one transaction if *jobs* are attempts that have ended, as usual."""
-        rows = self._writer.write_and_claim(self._call, jobs, self._remembered, claim)
+        start = self._bounds.start(claim.queue)
+        rows = self._writer.write_and_claim(self._call, jobs, self._remembered, claim, start)
         if rows is None:
             return super().job_write_and_claim(jobs, claim)
         self._remembered.forget(jobs)
-        return self._claimed(rows, claim)
+        return self._claimed(rows, claim, start)
 
     def job_prune(self, queue: str, cutoffs: Cutoffs, limit: int) -> list[UUID]:
         """Delete up to *limit* old jobs; return their ids."""

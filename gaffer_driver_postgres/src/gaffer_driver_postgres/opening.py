@@ -11,6 +11,7 @@ import psycopg
 from psycopg_pool import ConnectionPool
 
 from gaffer.driver import Driver, DriverError, DriverHealth, SystemClock
+from gaffer_driver_postgres.bounds import Bounds
 from gaffer_driver_postgres.clock import ServerClock, monotonic
 from gaffer_driver_postgres.connections import Connections, Line
 from gaffer_driver_postgres.embedded import EmbeddedServer
@@ -67,6 +68,7 @@ class Opening(Driver):
         self._migrator = Migrator(self._connections.guard, options)
         self._writer = Writer(self._sql, self.now)
         self._remembered = Remembered()
+        self._bounds = Bounds()
         self._storage: Hashable = None
 
     @classmethod
@@ -162,6 +164,7 @@ class Opening(Driver):
         self._hub.after_fork()
         self._clock.after_fork()
         self._remembered = Remembered()
+        self._bounds = Bounds()
         if self._server is not None:
             self._server.after_fork()
 

@@ -19,6 +19,7 @@ from gaffer.driver import (
     load_errors,
     restored,
 )
+from gaffer_driver_postgres.bounds import Start
 
 __all__ = [
     "STATES",
@@ -69,7 +70,7 @@ def job_of(row: Sequence[Any]) -> Job:
     )  # fmt: skip
 
 
-def claim_values(claim: Claim) -> list[Any]:
+def claim_values(claim: Claim, start: Start) -> list[Any]:
     """Return the parameters of the function ``claim_1``."""
     return [
         claim.queue,
@@ -78,15 +79,24 @@ def claim_values(claim: Claim) -> list[Any]:
         claim.node,
         claim.now.isoformat(),
         claim.even_paused,
+        array(start.priorities),
+        instants(start.since),
     ]
 
 
-def claimed_jobs(rows: Iterable[Sequence[Any]], claim: Claim) -> list[Job]:
-    """Return the jobs of the rows that *claim* has brought by ``claim_1``, in order."""
+def claimed_jobs(rows: Sequence[Sequence[Any]], claim: Claim) -> tuple[list[Job], float | None]:
+    """Return the jobs that *claim* has brought by ``claim_1``, in order.
+
+    And the seconds that its look at the whole queue took, if they were many.
+    """
+    took: float | None = None
+    if rows and rows[-1][0] is None:
+        *rows, note = rows
+        took = note[8]
     now = claim.now.astimezone(UTC)
     jobs = [_claimed_job(row, claim.queue, now) for row in rows]
     jobs.sort(key=lambda job: (-job.priority, job.created_at, job.id.int))
-    return jobs
+    return jobs, took
 
 
 def _claimed_job(row: Sequence[Any], queue: str, now: datetime) -> Job:

@@ -75,7 +75,7 @@ _ARRAYS = (
     "%s::uuid[], %s::int[], %s::text[], %s::int[], %s::timestamptz[], %s::timestamptz[], "
     "%s::text[], %s::text[], %s::boolean"
 )
-_CLAIM = "%s, %s::int, %s::int, %s, %s::timestamptz, %s::boolean"
+_CLAIM = "%s, %s::int, %s::int, %s, %s::timestamptz, %s::boolean, %s::int[], %s::timestamptz[]"
 
 _TEXTS = {
     "clock": "SELECT {s}.clock() AT TIME ZONE 'UTC'",

@@ -26,6 +26,7 @@ from gaffer.driver import (
     UnknownQueue,
     dump_errors,
 )
+from gaffer_driver_postgres.bounds import Start
 from gaffer_driver_postgres.rows import (
     array,
     claim_values,
@@ -138,7 +139,12 @@ class Writer:
         self._insist(call, jobs, write)
 
     def write_and_claim(
-        self, call: Caller, jobs: Sequence[Job], remembered: Remembered, claim: Claim
+        self,
+        call: Caller,
+        jobs: Sequence[Job],
+        remembered: Remembered,
+        claim: Claim,
+        start: Start,
     ) -> list[tuple[Any, ...]] | None:
         """Write *jobs* and return the rows claimed, if one statement can do both; else `None`."""
 
@@ -147,7 +153,7 @@ class Writer:
             alien = any(job.queue != claim.queue for _, job in batch.ends)
             if not batch.ends or batch.others or alien:
                 return None
-            values = [*self._settle(batch.ends), *claim_values(claim)]
+            values = [*self._settle(batch.ends), *claim_values(claim, start)]
             return call(  # type: ignore[no-any-return]
                 "write and claim",
                 lambda cursor: cursor.execute(self._sql.settle_and_claim, values).fetchall(),

@@ -67,14 +67,66 @@ BEGIN
     END LOOP;
 END $$;
 
+-- The first jobs that may be claimed, chains apart, of a queue in whose index there is much that
+-- was claimed long ago, and that a snapshot somebody holds does not let go. Of each of p_priorities,
+-- in descending order, only the jobs made since the instant beside it are looked at: where a scan of
+-- the index can start. The bounds are a guess; what they hide the next claim without them finds.
+CREATE OR REPLACE FUNCTION {schema}.ready_since_1(
+    p_queue integer,
+    p_limit integer,
+    p_now timestamptz,
+    p_priorities integer[],
+    p_since timestamptz[]
+) RETURNS uuid[]
+LANGUAGE plpgsql VOLATILE
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+DECLARE
+    v_ids uuid[] := '{}';
+    v_below bigint;
+    v_above bigint;
+BEGIN
+    FOR i IN 0 .. cardinality(p_priorities) LOOP
+        IF i > 0 THEN
+            v_ids := v_ids || ARRAY(
+                SELECT j.id FROM {schema}.jobs j
+                WHERE j.queue_id = p_queue AND j.state = 'available' AND j.chain IS NULL
+                    AND j.priority = p_priorities[i] AND j.created_at >= p_since[i]
+                    AND (j.scheduled_at IS NULL OR j.scheduled_at <= p_now)
+                ORDER BY j.priority DESC, j.created_at, j.id
+                LIMIT p_limit - cardinality(v_ids) FOR NO KEY UPDATE SKIP LOCKED
+            );
+            EXIT WHEN cardinality(v_ids) >= p_limit;
+        END IF;
+        v_below := coalesce(p_priorities[i], 2147483648);
+        v_above := coalesce(p_priorities[i + 1], -2147483649);
+        v_ids := v_ids || ARRAY(
+            SELECT j.id FROM {schema}.jobs j
+            WHERE j.queue_id = p_queue AND j.state = 'available' AND j.chain IS NULL
+                AND j.priority < v_below AND j.priority > v_above
+                AND (j.scheduled_at IS NULL OR j.scheduled_at <= p_now)
+            ORDER BY j.priority DESC, j.created_at, j.id
+            LIMIT p_limit - cardinality(v_ids) FOR NO KEY UPDATE SKIP LOCKED
+        );
+        EXIT WHEN cardinality(v_ids) >= p_limit;
+    END LOOP;
+    RETURN v_ids;
+END $$;
+
 -- Claims jobs. In any order: the caller sorts.
+--
+-- A look at the whole index that took long is told by a last row without an id, whose timeout are
+-- the seconds. With p_priorities and p_since the look begins there, see `ready_since_1`, unless jobs
+-- have just become due: these may be older.
 CREATE OR REPLACE FUNCTION {schema}.claim_1(
     p_queue text,
     p_limit integer,
     p_most integer,
     p_node text,
     p_now timestamptz,
-    p_even_paused boolean
+    p_even_paused boolean,
+    p_priorities integer[],
+    p_since timestamptz[]
 ) RETURNS TABLE (
     id uuid, kind text, chain text, payload text, revision integer, attempt integer,
     max_attempts integer, priority integer, timeout double precision, backoff text,
@@ -87,6 +139,9 @@ SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
+    v_began timestamptz;
+    v_took double precision := 0;
+    v_due boolean;
     v_queue integer;
     v_paused boolean;
     v_chained boolean;
@@ -120,7 +175,8 @@ BEGIN
     -- Those whose time has come; of very many at once the longest due.
     PERFORM 1 FROM {schema}.jobs j
     WHERE j.queue_id = v_queue AND j.state = 'scheduled' AND j.scheduled_at <= p_now LIMIT 1;
-    IF FOUND THEN
+    v_due := FOUND;
+    IF v_due THEN
         v_ids := ARRAY(
             SELECT j.id FROM {schema}.jobs j
             WHERE j.queue_id = v_queue AND j.state = 'scheduled' AND j.scheduled_at <= p_now
@@ -131,7 +187,10 @@ BEGIN
         v_ids := '{}';
     END IF;
 
-    IF NOT v_chained THEN
+    IF NOT v_chained AND NOT v_due AND cardinality(p_priorities) > 0 THEN
+        v_ids := {schema}.ready_since_1(v_queue, v_limit, p_now, p_priorities, p_since);
+    ELSIF NOT v_chained THEN
+        v_began := clock_timestamp();
         v_ids := ARRAY(
             SELECT j.id FROM {schema}.jobs j
             WHERE j.queue_id = v_queue AND j.state = 'available' AND j.chain IS NULL
@@ -139,6 +198,7 @@ BEGIN
             ORDER BY j.priority DESC, j.created_at, j.id
             LIMIT v_limit FOR NO KEY UPDATE SKIP LOCKED
         );
+        v_took := extract(epoch FROM clock_timestamp() - v_began);
     ELSE
         -- One by one, in order. Those that are not their chain's first, or whose chain has one
         -- executing, are set aside until `free_chain_1` finds them.
@@ -170,6 +230,10 @@ BEGIN
         j.priority, j.timeout, j.backoff, j.shutdown_timeout, j.hops,
         j.created_at AT TIME ZONE 'UTC', j.scheduled_at AT TIME ZONE 'UTC',
         j.result::text, j.errors::text;
+    IF v_took > 0.001 + 0.00002 * cardinality(v_ids) THEN
+        timeout := v_took;
+        RETURN NEXT;
+    END IF;
 END $$;
 
 -- Whether a job is the first of its chain, and none of the chain executes.
@@ -260,7 +324,9 @@ CREATE OR REPLACE FUNCTION {schema}.settle_and_claim_1(
     p_most integer,
     p_node text,
     p_now timestamptz,
-    p_even_paused boolean
+    p_even_paused boolean,
+    p_priorities integer[],
+    p_since timestamptz[]
 ) RETURNS TABLE (
     id uuid, kind text, chain text, payload text, revision integer, attempt integer,
     max_attempts integer, priority integer, timeout double precision, backoff text,
@@ -285,7 +351,7 @@ BEGIN
         p_chained
     );
     RETURN QUERY SELECT * FROM {schema}.claim_1(
-        p_queue, p_limit, p_most, p_node, p_now, p_even_paused
+        p_queue, p_limit, p_most, p_node, p_now, p_even_paused, p_priorities, p_since
     );
 END $$;
 
