@@ -279,7 +279,7 @@ def _call(worker: Worker, job: Job) -> Any:
 def outcome_of(value: Any) -> Outcome:
     """Return what a worker's return value means; raise `ValueError` for a bad `Schedule`."""
     if value is None:
-        return Complete()
+        return _DONE
     kind = type(value)  # not isinstance: it asks the object, which may raise
     if issubclass(kind, Complete):
         return Complete(_plain(value.result))
@@ -299,6 +299,7 @@ def outcome_of(value: Any) -> Outcome:
     return Complete(_plain(value))
 
 
+_DONE = Complete()
 _UNDONE = (CoroutineType, GeneratorType)
 _OUTCOMES = (Complete, Fail, Cancel, Schedule)
 

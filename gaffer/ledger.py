@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import islice
 from random import random
 from typing import Any
@@ -29,7 +30,7 @@ from gaffer.events import (
     emit,
 )
 from gaffer.failures import lost
-from gaffer.ids import job_id
+from gaffer.ids import job_id, job_ids
 from gaffer.job import INCOMPLETE, Job, JobFilter, JobState, Outcome, StateStats
 from gaffer.step import Step
 from gaffer.writing import Claiming, Writing, insert_surely
@@ -83,7 +84,7 @@ class Ledger:
     def insert(self, payload: Any, options: Mapping[str, Any], connection: Any = None) -> Job:
         """Insert one job."""
         checked = check_job(options) if options else {}
-        [job] = self._insert([self._new(payload, checked)], connection)
+        [job] = self._insert([self._new(payload, checked, job_id(), self.driver.now())], connection)
         return job
 
     def insert_many(
@@ -104,28 +105,25 @@ class Ledger:
 
     def _new_batch(self, batch: Sequence[Any], options: Mapping[str, Any], first: int) -> list[Job]:
         made: list[Job] = []
+        # Jobs of one instant are in the order of their ids; if these are not all ours, of instants.
+        now = None if any(map(_has_id, batch)) else self.driver.now()
         try:
-            made.extend(self._new(payload, options) for payload in batch)
+            for payload, id in zip(batch, job_ids(len(batch)), strict=True):
+                made.append(self._new(payload, options, id, now or self.driver.now()))
         except InvalidPayload as error:
             place = f"payloads[{first + len(made)}]"
             raise InvalidPayload(place + error.path.removeprefix("payload"), error.reason) from None
         return made
 
-    def _new(self, payload: Any, options: Mapping[str, Any]) -> Job:
+    def _new(self, payload: Any, options: Mapping[str, Any], id: UUID, now: datetime) -> Job:
         kind = type(payload)  # not isinstance: it asks the object, which may raise
         if issubclass(kind, NewJob):
             options = {**options, **check_job(payload.options())}
             payload = payload.payload
         elif issubclass(kind, Job):
             raise InvalidJob("a Job is no payload; insert NewJob(job.payload, kind=job.kind, ...)")
-        options = dict(options)
-        return machine.create(
-            self._template,
-            codec.encode(payload, limit=self._max_bytes),
-            id=options.pop("id", None) or job_id(),
-            now=self.driver.now(),
-            **options,
-        )
+        payload_json = codec.encode(payload, limit=self._max_bytes)
+        return machine.create(self._template, payload_json, **{"id": id, "now": now, **options})
 
     def _insert(self, jobs: list[Job], connection: Any) -> list[Job]:
         if connection is not None:
@@ -199,9 +197,11 @@ class Ledger:
         if jobs and self.heard:
             self.emit(JobsClaimed(actor=actor, queue=self.conf.name, jobs=tuple(jobs)))
 
-    def settling(self, job: Job, outcome: Outcome, actor: Actor) -> Step:
-        """Return the step of executing *job* that *outcome* means."""
-        now = self.driver.now()
+    def settling(
+        self, job: Job, outcome: Outcome, actor: Actor, now: datetime | None = None
+    ) -> Step:
+        """Return the step of executing *job* that *outcome* means, as of *now* or the present."""
+        now = now or self.driver.now()
         return self._step(job, machine.settle(job, outcome, now=now, roll=random()), actor)
 
     def releasing(self, job: Job) -> Step:
@@ -289,6 +289,10 @@ class Ledger:
         now = self.driver.now()
         after = machine.rescued(job, lost(lease), lease, now=now, roll=random())
         return self._step(job, after, "runner")
+
+
+def _has_id(payload: Any) -> bool:
+    return issubclass(type(payload), NewJob) and payload.id is not None
 
 
 def _batches(payloads: Iterable[Any]) -> Iterator[Sequence[Any]]:

@@ -106,9 +106,11 @@ def settle(job: Job, outcome: Outcome, *, now: datetime, roll: float = 0.5) -> J
     """Return executing *job* as *outcome* leaves it. *roll*, in [0, 1), is the backoff's chance."""
     match outcome:
         case Complete(result):
-            return _enter(
+            _require(job, JobState.COMPLETED)
+            return evolve(
                 job,
-                JobState.COMPLETED,
+                state=JobState.COMPLETED,
+                revision=job.revision + 1,
                 attempt=job.attempt + 1,
                 completed_at=now,
                 result_json=codec.encode_result(result),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from gaffer.driver import Claim
@@ -59,11 +60,11 @@ class Outbox:
         """Return these jobs at the revision that their attempt began with."""
         return [*self._steps, *self._in_hand]
 
-    def ended(self, execution: Execution) -> None:
-        """Take in an execution that has ended; again does nothing."""
+    def ended(self, execution: Execution, now: datetime) -> None:
+        """Take in an execution that has ended, as of *now*; again does nothing."""
         key = mark(execution.job)
         if key not in self._steps and key not in self._in_hand:
-            self._steps[key] = self._step(execution)
+            self._steps[key] = self._step(execution, now)
 
     def released(self, jobs: Iterable[Job]) -> None:
         """Take in jobs that go back to available at no cost."""
@@ -75,7 +76,7 @@ class Outbox:
             again = Schedule(delay=pause())
             self._steps[mark(job)] = self._ledger.settling(job, again, "runner")
 
-    def _step(self, execution: Execution) -> Step:
+    def _step(self, execution: Execution, now: datetime) -> Step:
         job = execution.job
         if execution.why == "shutdown":
             _log.warning("job %s did not end in time for the shutdown; it is released", job.id)
@@ -83,9 +84,9 @@ class Outbox:
         if execution.why == "timeout":
             _log.warning("job %s timed out after %g s", job.id, job.timeout)
             stack = execution.stack.format() if execution.stack is not None else []
-            return self._ledger.settling(job, Fail(timed_out(job.timeout, stack)), "runner")
+            return self._ledger.settling(job, Fail(timed_out(job.timeout, stack)), "runner", now)
         assert execution.outcome is not None
-        return self._ledger.settling(job, execution.outcome, "worker")
+        return self._ledger.settling(job, execution.outcome, "worker", now)
 
     def write(self, claiming: Claiming | None = None) -> Written:
         """Write all there is, and claim beside it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from queue import Empty, SimpleQueue
 from typing import TypeAlias
 from uuid import UUID
@@ -72,6 +73,7 @@ class Runner:
         )  # fmt: skip
         self.turn = Turn(self.service, self._inbox.put, self._stand_in, clock)
         self._polls: list[set[UUID]] = []
+        self._ended_at: datetime | None = None  # one for all that is collected at once
         self._stirred = False  # something was settled since the last quiet moment
         self._reported_at = clock.monotonic()
         # When it last came round, and when storage last took an outcome:
@@ -210,6 +212,7 @@ class Runner:
 
     def _collect(self, patience: float) -> None:
         """Wait for a message, up to *patience* seconds, and take all that there are."""
+        self._ended_at = None
         try:
             self._take(self._inbox.get(timeout=patience) if patience else self._inbox.get_nowait())
             for _ in range(self._inbox.qsize()):  # who sends all the time must not keep us here
@@ -240,7 +243,9 @@ class Runner:
         if not displaced and not self.roster.runs(execution):
             return
         if not displaced:
-            self.outbox.ended(execution)  # first here, then not there: nothing is lost between
+            self._ended_at = self._ended_at or self.ledger.driver.now()
+            # First here, then not there: nothing is lost between.
+            self.outbox.ended(execution, self._ended_at)
         self.roster.gone(execution)
         self.intake.lookout.look()  # a slot is free
         if execution.abandoned:

@@ -117,6 +117,19 @@ def test_the_text_is_compact_and_keeps_all_characters_as_they_are() -> None:
     assert encode({"größe": [1, 2.5, None, True, "☃"]}) == '{"größe":[1,2.5,null,true,"☃"]}'
 
 
+@given(VALUES)
+def test_the_text_is_what_the_standard_library_writes(value: Any) -> None:
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+    assert encode(value) == text
+
+
+def test_a_standard_library_of_other_parts_does_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json.encoder, "c_make_encoder", None)
+
+    assert codec._encoding()({"a": [1, "é"]}) == '{"a":[1,"é"]}'
+
+
 REFUSED: list[tuple[Any, str, str]] = [
     ("a\0b", "", "NUL"),
     ("\ud800", "", "lone surrogate at 0"),

@@ -139,3 +139,11 @@ def test_a_lock_that_is_held_at_the_fork_does_not_hang_the_child() -> None:
     )
 
     assert (ran.stdout.strip(), ran.stderr) == ("7", "")
+
+
+def test_ids_made_at_once_ascend_and_stand_between_those_before_and_after() -> None:
+    before, many, after = job_id(), ids.job_ids(1000), job_id()
+
+    assert [before, *many, after] == sorted({before, *many, after})
+    assert {id.version for id in many} == {7}
+    assert ids.job_ids(0) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -246,6 +246,16 @@ def test_many_are_inserted_in_order_each_with_its_own_options(manual: Gaffer) ->
     jobs = queue.insert_many([1, NewJob(2, priority=9), 3], priority=4)
 
     assert [(job.payload, job.priority) for job in jobs] == [(1, 4), (2, 9), (3, 4)]
+    assert queue.list() == jobs
+
+
+def test_the_order_of_many_is_theirs_whatever_ids_are_given(make_gaffer: MakeGaffer) -> None:
+    queue = make_gaffer("memory", work=False).create_queue("q")  # on a clock that goes on
+    lowest = UUID(int=1)
+
+    jobs = queue.insert_many([1, 2, NewJob(3, id=lowest), 4, NewJob(5)])
+
+    assert jobs[2].id == lowest
     assert queue.list() == jobs
 
 

@@ -200,7 +200,13 @@ def array(values: Iterable[Any]) -> str:
 
 def instants(values: Iterable[datetime | None]) -> str:
     """Return an array literal of instants."""
-    return "{" + ",".join(["NULL" if at is None else at.isoformat() for at in values]) + "}"
+    texts: list[str] = []
+    last, text = None, "NULL"
+    for at in values:
+        if at is not last:  # those of one batch are often one
+            last, text = at, "NULL" if at is None else at.isoformat()
+        texts.append(text)
+    return "{" + ",".join(texts) + "}"
 
 
 def text_array(values: Iterable[str | None]) -> str:

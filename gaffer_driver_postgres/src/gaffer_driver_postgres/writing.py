@@ -70,12 +70,12 @@ class Remembered:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._jobs: dict[UUID, Job] = {}
+        self._jobs: dict[int, Job] = {}  # by the id's number, which hashes faster
 
     def add(self, jobs: Sequence[Job]) -> None:
         """Remember *jobs*; of very many, those of long ago are forgotten, which does no harm."""
         with self._lock:
-            self._jobs.update((job.id, job) for job in jobs)
+            self._jobs.update([(job.id.int, job) for job in jobs])
             while len(self._jobs) > _MOST_REMEMBERED:
                 del self._jobs[next(iter(self._jobs))]
 
@@ -83,11 +83,11 @@ class Remembered:
         """Forget *jobs*."""
         with self._lock:
             for job in jobs:
-                self._jobs.pop(job.id, None)
+                self._jobs.pop(job.id.int, None)
 
     def before(self, job: Job) -> Job | None:
         """Return what *job* was claimed as, if no more has changed than an end changes."""
-        before = self._jobs.get(job.id)
+        before = self._jobs.get(job.id.int)
         if before is None or before.revision != job.revision - 1 or job.state not in _ENDS:
             return None
         if _unchanged(before) != _unchanged(job):
@@ -162,7 +162,7 @@ class Writer:
         return self._insist(call, jobs, write)
 
     def _insist(self, call: Caller, jobs: Sequence[Job], write: Callable[[], T]) -> T:
-        twice = len({job.id for job in jobs}) != len(jobs)
+        twice = len({job.id.int for job in jobs}) != len(jobs)
         for _ in range(_TRIES):
             if not twice:
                 try:
