@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from gaffer.driver import Claim
-from gaffer.errors import DriverUnavailable
+from gaffer.errors import Conflict, DriverUnavailable, UnknownQueue
 from gaffer.heartbeat import Heartbeat
 from gaffer.job import Job
 from gaffer.ledger import Ledger
@@ -58,10 +58,17 @@ class Claims:
             self._doubt, self._let_go = True, False
             self._reconcile({*known(), *self._held})
 
-    def beside(self, limit: int) -> Claim:
-        """Return a claim that goes with a write; after `prepare`, and `noted` has to follow."""
+    def beside(self, limit: int, both: Callable[[Claim], list[Job]]) -> list[Job]:
+        """Claim up to *limit* jobs by *both*, which writes too; after `prepare`, before `noted`.
+
+        Raise what *both* raises.
+        """
         self._doubt = True
-        return self._ledger.claiming(limit, self._heartbeat.node)
+        try:
+            return both(self._ledger.claiming(limit, self._heartbeat.node))
+        except (Conflict, UnknownQueue):
+            self._doubt = False  # the write was refused, and nothing claimed
+            raise
 
     def noted(self) -> None:
         """Note that the caller has a hold of what the last claim returned."""

@@ -17,7 +17,7 @@ from gaffer.heartbeat import Heartbeat
 from gaffer.job import Job
 from gaffer.ledger import Ledger
 from gaffer.lookout import Lookout
-from gaffer.outbox import Outbox, Written
+from gaffer.outbox import Outbox
 from gaffer.pace import Pace
 from gaffer.retry import Retry
 from gaffer.roster import Roster
@@ -63,6 +63,7 @@ class Intake:
         self.lookout = Lookout(clock, looks)
         self.retry = Retry(clock)
         self.claimed_at: float | None = None  # when storage last took a claim
+        self._untold: list[Job] = []  # claimed beside a write whose hooks come first
 
     def held(self) -> list[Mark]:
         """Return the jobs that this queue has in hand, each at the revision it was claimed at."""
@@ -86,10 +87,7 @@ class Intake:
         return min(_MOST, most - len(self._roster) - len(self._outbox) + settled)
 
     def beside(self) -> Claiming | None:
-        """Return what makes the claim that goes with a write, if it is time to claim.
-
-        `begin_beside` has to follow the write.
-        """
+        """Return what claims in one go with a write, if it is time to; `tell` has to follow."""
         if not (self.lookout.wanted and self._may() and self.retry.due):
             return None
         try:
@@ -99,19 +97,24 @@ class Intake:
             return None
         return self._beside
 
-    def _beside(self, settled: int) -> Claim | None:
+    def _beside(self, settled: int, both: Callable[[Claim], list[Job]]) -> bool:
         limit = self._free(settled)
-        return self.claims.beside(limit) if limit > 0 else None
-
-    def begin_beside(self, written: Written) -> None:
-        """Begin what was claimed beside a write, if anything was."""
-        claim = written.claim
-        if claim is not None and claim.limit is not None:
-            self._begin(written.claimed, claim.limit)
-        elif written.error is None:
-            self.claims.noted()
-        elif isinstance(written.error, DriverUnavailable):
+        if limit <= 0:
+            return False
+        try:
+            jobs = self.claims.beside(limit, both)
+        except DriverUnavailable:
             self.retry.failed()  # or the next thing would be to wait for the same storage again
+            raise
+        # At once: the hooks of what was written may claim, too, or take their time.
+        self._begin(jobs, limit)
+        self._untold += jobs
+        return True
+
+    def tell(self) -> None:
+        """Tell the hooks what was claimed beside a write."""
+        jobs, self._untold = self._untold, []
+        self._ledger.claimed(jobs, "runner")
 
     def fill(self, *, even_paused: bool = False) -> set[UUID]:
         """Claim for the free slots; return the ids of what runs. Raise `DriverUnavailable`."""
@@ -119,7 +122,9 @@ class Intake:
         if free <= 0:
             return set()
         jobs = self.claims.make(free, self.held, even_paused=even_paused)
-        return self._begin(jobs, free)
+        began = self._begin(jobs, free)
+        self._ledger.claimed(jobs, "runner")
+        return began
 
     def _begin(self, jobs: Sequence[Job], asked: int) -> set[UUID]:
         self.retry.succeeded()
@@ -135,7 +140,6 @@ class Intake:
         if unable:
             error = RuntimeError(f"no thread for {len(unable)} jobs; they are released")
             self._failed(self.retry, error)
-        self._ledger.claimed(jobs, "runner")
         return {execution.job.id for execution in started}
 
     def by_hand(self) -> Job | None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from gaffer.driver import Claim
 from gaffer.errors import DriverUnavailable, UnknownQueue
 from gaffer.execution import Execution
 from gaffer.failures import timed_out
@@ -17,18 +15,9 @@ from gaffer.ledger import Ledger
 from gaffer.step import Mark, Step, mark
 from gaffer.writing import Claiming
 
-__all__ = ["Outbox", "Written"]
+__all__ = ["Outbox"]
 
 _log = logging.getLogger("gaffer.outbox")
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What came of a write: *error*, if something has to be tried again, and the jobs claimed."""
-
-    error: Exception | None
-    claim: Claim | None = None
-    claimed: Sequence[Job] = ()
 
 
 class Outbox:
@@ -88,19 +77,19 @@ class Outbox:
         assert execution.outcome is not None
         return self._ledger.settling(job, execution.outcome, "worker", now)
 
-    def write(self, claiming: Claiming | None = None) -> Written:
-        """Write all there is, and claim beside it.
+    def write(self, claiming: Claiming | None = None) -> Exception | None:
+        """Write all there is, and claim beside it; return why something has to be tried again.
 
         If the batch as a whole is refused by an error of the driver, each step is tried alone, so
         that one that cannot be stored does not hold up the others.
         """
         steps = self._emptied()
-        written = self._write(steps, claiming)
-        unavailable = isinstance(written.error, DriverUnavailable | UnknownQueue)
-        if written.error is None or unavailable or len(steps) == 1:
-            return written
-        errors = [self._write([step], None).error for step in self._emptied()]
-        return Written(next((error for error in errors if error is not None), None))
+        error = self._write(steps, claiming)
+        passing = isinstance(error, DriverUnavailable | UnknownQueue)
+        if error is None or passing or len(steps) == 1:
+            return error
+        errors = [self._write([step], None) for step in self._emptied()]
+        return next((error for error in errors if error is not None), None)
 
     def _emptied(self) -> list[Step]:
         # In hand while they are written, and not in the box: a hook may come back here.
@@ -111,7 +100,7 @@ class Outbox:
         self._in_hand.update(steps)
         return list(steps.values())
 
-    def _write(self, steps: Sequence[Step], claiming: Claiming | None) -> Written:
+    def _write(self, steps: Sequence[Step], claiming: Claiming | None) -> Exception | None:
         left = {mark(step.before): step for step in steps}
         try:
             writing = self._ledger.write(steps, claiming)
@@ -120,10 +109,9 @@ class Outbox:
                     self._ledger.too_late(step.before, step.actor)
             left = {mark(step.before): step for step, _ in writing.stuck}
             self._settled([step.before.id for step in (*writing.written, *writing.late)])
-            error = writing.stuck[0][1] if writing.stuck else None
-            return Written(error, writing.claim, writing.claimed)
+            return writing.stuck[0][1] if writing.stuck else None
         except Exception as error:
-            return Written(error)
+            return error
         finally:
             self._steps.update(left)
             for step in steps:

@@ -262,11 +262,9 @@ class Runner:
         """
         self._begin_stop()
         if self.outbox.waiting and self._writing.due:
-            claiming = beside()
-            written = self.outbox.write(claiming)
-            if claiming is not None:
-                self.intake.begin_beside(written)
-            self._went(self._writing, written.error)
+            error = self.outbox.write(beside())
+            self.intake.tell()
+            self._went(self._writing, error)
 
     def _settled(self, ids: Sequence[UUID]) -> None:
         self.settled_at = self._clock.monotonic()

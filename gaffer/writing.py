@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Event
 from typing import Protocol, TypeAlias
 from uuid import UUID
@@ -25,8 +26,9 @@ _PATIENCE = 20.0
 """Seconds after which none is begun: each may take as long as the driver waits for an answer."""
 
 
-Claiming: TypeAlias = Callable[[int], "Claim | None"]
-"""Makes the claim that goes with a write of so many steps."""
+Claiming: TypeAlias = Callable[[int, Callable[[Claim], list[Job]]], bool]
+"""Claims by a call that writes so many steps as well; returns false if it did not call, because
+there is nothing to claim for. Whatever the call raises is raised."""
 
 
 class Target(Protocol):
@@ -81,8 +83,7 @@ class Writing:
     revision or none; `stuck`, because the queue to forward to is not known here, and the step has
     to be tried again.
 
-    *claiming* makes the claim that goes with a write of so many steps, or `None`; `claim` and
-    `claimed` are what came of it.
+    *claiming* claims in the same go, if there is room.
     """
 
     def __init__(
@@ -99,8 +100,6 @@ class Writing:
         self.late: list[Step] = []
         self.stuck: list[tuple[Step, UnknownQueue]] = []
         self._claiming = claiming
-        self.claim: Claim | None = None
-        self.claimed: list[Job] = []
 
     def raise_if_stuck(self) -> None:
         """Raise the `UnknownQueue` of the first stuck step, if there is one."""
@@ -122,12 +121,10 @@ class Writing:
                 return
 
     def _write(self) -> None:
-        claim = self._claiming and self._claiming(len(self._pending))
-        if claim is None:
-            self._driver.job_write(self._batch())
-        else:
-            self.claimed = self._driver.job_write_and_claim(self._batch(), claim)
-            self.claim = claim
+        batch = self._batch()
+        both = partial(self._driver.job_write_and_claim, batch)
+        if self._claiming is None or not self._claiming(len(self._pending), both):
+            self._driver.job_write(batch)
 
     def _batch(self) -> list[Job]:
         # The forwarded jobs of this storage are part of the same write.
