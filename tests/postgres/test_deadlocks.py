@@ -18,7 +18,7 @@ from tests.rig.crowd import WHAT, Crowd, deadlocks, forwarding
 from tests.rig.waiting import PATIENCE, until
 
 from .conftest import MakeDriver
-from .verbs import claim, completed, seeded
+from .verbs import claim, completed, seeded, settle_and_claim
 
 SECONDS = 10.0
 
@@ -97,6 +97,43 @@ def test_a_claim_and_a_delete_of_a_due_job_of_a_chain_do_not_wait_for_each_other
 
     assert len(outcomes) == 2
     assert deadlocks(impatient) == 0
+
+
+def test_a_claim_beside_a_write_does_not_wait_for_who_waits_for_its_rows(
+    impatient: str, schema: str, g: Gaffer, drivers: list[PostgresDriver]
+) -> None:
+    """F21."""
+    plain, link = g.insert("q", 1), g.insert("q", 2, chain="a")
+    here, there = drivers
+    jobs = sorted(claim(here, 2), key=lambda job: job.id)
+    ended, lost = completed(here, jobs[0]), [completed(there, job, "late") for job in jobs]
+    outcomes: list[Any] = []
+
+    def settle_there() -> None:
+        try:
+            outcomes.append(there.job_write(lost))
+        except Conflict as conflict:
+            outcomes.append(conflict.ids)
+
+    with psycopg.connect(impatient) as other:
+        hold = psycopg.sql.SQL("SELECT FROM {} WHERE id = %s FOR UPDATE")
+        other.execute(hold.format(psycopg.sql.Identifier(schema, "jobs")), [plain.id])
+        both = threading.Thread(target=lambda: outcomes.append(settle_and_claim(here, [ended], 1)))
+        late = threading.Thread(target=settle_there)
+        both.start()
+        until(lambda: _waiting(impatient) == 1)
+        g.insert("q", 3, chain="b")  # from now on a claim needs the lock
+        late.start()  # has that, and waits for the row
+        until(lambda: _waiting(impatient) == 2)
+        other.rollback()
+    both.join(PATIENCE)
+    late.join(PATIENCE)
+    for driver in drivers:
+        driver.stop()
+
+    assert deadlocks(impatient) == 0
+    assert outcomes == [[], {plain.id}]
+    assert jobs[1].id == link.id
 
 
 def test_a_forward_into_a_queue_that_is_deleted_waits_for_nobody_who_waits_for_it(

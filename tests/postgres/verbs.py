@@ -22,6 +22,7 @@ __all__ = [
     "moved",
     "released",
     "seeded",
+    "settle_and_claim",
 ]
 
 
@@ -29,8 +30,23 @@ def claim(
     driver: Driver, limit: int | None = 1, most: int | None = None, **other: Any
 ) -> list[Job]:
     """Claim jobs of the queue ``q``, unless told otherwise."""
+    return driver.job_claim(_wanted(driver, limit, most, **other))
+
+
+def settle_and_claim(
+    driver: Driver,
+    settled: Sequence[Job],
+    limit: int | None = 1,
+    most: int | None = None,
+    **other: Any,
+) -> list[Job]:
+    """Write *settled* jobs and claim as `claim` does, in one go."""
+    return driver.job_write_and_claim(settled, _wanted(driver, limit, most, **other))
+
+
+def _wanted(driver: Driver, limit: int | None, most: int | None, **other: Any) -> Claim:
     wanted = {"queue": "q", "node": f"node {id(driver)}", "now": driver.now(), **other}
-    return driver.job_claim(Claim(limit=limit, global_max_workers=most, **wanted))
+    return Claim(limit=limit, global_max_workers=most, **wanted)
 
 
 def completed(driver: Driver, job: Job, result: Any = None) -> Job:

@@ -20,7 +20,8 @@ DROP FUNCTION IF EXISTS {schema}.settle_1(
 );
 DROP FUNCTION IF EXISTS {schema}.chain_lets_1(integer, text, uuid);
 DROP FUNCTION IF EXISTS {schema}.claim_1(
-    text, integer, integer, text, timestamptz, boolean, integer[], timestamptz[]
+    text, integer, integer, text, timestamptz, boolean, integer[], timestamptz[],
+    boolean
 );
 DROP FUNCTION IF EXISTS {schema}.ready_since_1(
     integer, integer, timestamptz, integer[], timestamptz[]

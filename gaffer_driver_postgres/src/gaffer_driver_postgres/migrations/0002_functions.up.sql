@@ -113,7 +113,8 @@ BEGIN
     RETURN v_ids;
 END $$;
 
--- Claims jobs. In any order: the caller sorts.
+-- Claims jobs. In any order: the caller sorts. Without p_chains none of a chain, and no lock is
+-- taken for them.
 --
 -- A look at the whole index that took long is told by a last row without an id, whose timeout are
 -- the seconds. With p_priorities and p_since the look begins there, see `ready_since_1`, unless jobs
@@ -126,7 +127,8 @@ CREATE OR REPLACE FUNCTION {schema}.claim_1(
     p_now timestamptz,
     p_even_paused boolean,
     p_priorities integer[],
-    p_since timestamptz[]
+    p_since timestamptz[],
+    p_chains boolean DEFAULT true
 ) RETURNS TABLE (
     id uuid, kind text, chain text, payload text, revision integer, attempt integer,
     max_attempts integer, priority integer, timeout double precision, backoff text,
@@ -156,7 +158,7 @@ BEGIN
     END IF;
 
     -- The lock first, then rows: the other way round two of these could wait for each other.
-    v_chained := EXISTS (
+    v_chained := p_chains AND EXISTS (
         SELECT FROM {schema}.jobs j
         WHERE j.queue_id = v_queue AND j.state IN ('available', 'scheduled')
             AND j.chain IS NOT NULL
@@ -306,9 +308,10 @@ END $$;
 
 -- Both at once, for ends of attempts of the queue that is claimed from: half of the commits.
 --
--- First the lock that either may need, then rows. The claim comes last, in a snapshot of its own: a
--- claim may have to wait for rows that another worker settles, and of two that hold what they have
--- settled only the one whose snapshot is older can meet the other's. So no two wait for each other.
+-- First the lock that either may need, then rows; a chain that comes in between is left to the next
+-- claim, which can take the lock. The claim comes last, in a snapshot of its own: it may have to
+-- wait for rows that another worker settles, and of two that hold what they have settled only the
+-- one whose snapshot is older can meet the other's. So no two wait for each other.
 CREATE OR REPLACE FUNCTION {schema}.settle_and_claim_1(
     p_ids uuid[],
     p_revisions integer[],
@@ -337,13 +340,15 @@ LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_queue integer;
+    v_lock boolean;
 BEGIN
     SELECT q.id INTO v_queue FROM {schema}.queues q WHERE q.name = p_queue;
-    IF p_chained OR p_most IS NOT NULL OR EXISTS (
+    v_lock := p_chained OR p_most IS NOT NULL OR EXISTS (
         SELECT FROM {schema}.jobs j
         WHERE j.queue_id = v_queue AND j.state IN ('available', 'scheduled')
             AND j.chain IS NOT NULL
-    ) THEN
+    );
+    IF v_lock THEN
         PERFORM pg_advisory_xact_lock({lock}, v_queue);
     END IF;
     PERFORM {schema}.settle_1(
@@ -351,7 +356,8 @@ BEGIN
         p_chained
     );
     RETURN QUERY SELECT * FROM {schema}.claim_1(
-        p_queue, p_limit, p_most, p_node, p_now, p_even_paused, p_priorities, p_since
+        p_queue, p_limit, p_most, p_node, p_now, p_even_paused, p_priorities, p_since,
+        v_lock
     );
 END $$;
 
