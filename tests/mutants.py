@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
@@ -18,6 +19,7 @@ from gaffer.driver import (
     JobFilter,
     JobState,
     StateStats,
+    UnknownQueue,
     evolve,
 )
 from gaffer.testing.model import ModelDriver, ModelHarness
@@ -230,6 +232,79 @@ class ClaimsTwoSteps(ModelDriver):
             even_paused=claim_.even_paused,
         )
         return super().job_claim(free)
+
+
+class ClaimsWhateverIsRefused(ModelDriver):
+    def job_write_and_claim(self, jobs: Sequence[Job], claim_: Claim) -> list[Job]:
+        try:
+            self.job_write(jobs)
+        except (Conflict, UnknownQueue):
+            self.job_claim(claim_)
+            raise
+        return self.job_claim(claim_)
+
+
+class ClaimsBeforeItWrites(ModelDriver):
+    def job_write_and_claim(self, jobs: Sequence[Job], claim_: Claim) -> list[Job]:
+        with self._store.lock:
+            self._store.require_writable(jobs)
+            claimed = self.job_claim(claim_)
+            self.job_write(jobs)
+        return claimed
+
+
+class ForgetsToWrite(ModelDriver):
+    def job_write_and_claim(self, jobs: Sequence[Job], claim_: Claim) -> list[Job]:
+        self._store.require_writable(jobs)
+        return self.job_claim(claim_)
+
+
+class WritesTwice(ModelDriver):
+    """Writes once more when it has claimed, and so over what it has claimed again."""
+
+    def job_write_and_claim(self, jobs: Sequence[Job], claim_: Claim) -> list[Job]:
+        with self._store.lock:
+            claimed = super().job_write_and_claim(jobs, claim_)
+            for job in jobs:
+                self._store.put(job)
+        return claimed
+
+
+class WritesWhatItCan(ModelDriver):
+    def job_write_and_claim(self, jobs: Sequence[Job], claim_: Claim) -> list[Job]:
+        for job in jobs:
+            self.job_write([job])
+        return self.job_claim(claim_)
+
+
+class ClaimsBesideWithoutLimit(ModelDriver):
+    def job_write_and_claim(self, jobs: Sequence[Job], claim_: Claim) -> list[Job]:
+        return super().job_write_and_claim(jobs, replace(claim_, limit=None))
+
+
+class ClaimsBesideOverTheGlobalLimit(ModelDriver):
+    def job_write_and_claim(self, jobs: Sequence[Job], claim_: Claim) -> list[Job]:
+        return super().job_write_and_claim(jobs, replace(claim_, global_max_workers=None))
+
+
+class CountsWhatItWritesTooOften(ModelDriver):
+    """Looks at the limit before it writes, and takes all that it writes for freed places."""
+
+    def job_write_and_claim(self, jobs: Sequence[Job], claim_: Claim) -> list[Job]:
+        with self._store.lock:
+            room = self._store.room(replace(claim_, limit=None)) + len(jobs)
+            free = replace(claim_, limit=room, global_max_workers=None)
+            return super().job_write_and_claim(jobs, free)
+
+
+class ClaimsBesideInTwoSteps(ModelDriver):
+    """Looks at the limit after the write and claims in another step."""
+
+    def job_write_and_claim(self, jobs: Sequence[Job], claim_: Claim) -> list[Job]:
+        self.job_write(jobs)
+        with self._store.lock:
+            room = self._store.room(claim_)
+        return self.job_claim(replace(claim_, limit=room, global_max_workers=None))
 
 
 FAULTS: dict[str, type[ModelStore] | type[ModelDriver]] = {

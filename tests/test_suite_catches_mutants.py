@@ -27,6 +27,20 @@ FOUND_BY = {
         "GlobalLimitIgnored",
         "TimeIgnored",
     ],
+    "test_write_and_claim": [
+        "ClaimsWhateverIsRefused",
+        "ForgetsToWrite",
+        "WritesWhatItCan",
+        "ClaimsBesideWithoutLimit",
+    ],
+    "test_freed": [
+        "ClaimsBeforeItWrites",
+        "ForgetsToWrite",
+        "WritesTwice",
+        "ClaimsBesideOverTheGlobalLimit",
+        "CountsWhatItWritesTooOften",
+    ],
+    "test_write_and_claim_races": ["NoFence", "ClaimsBesideInTwoSteps"],
     "test_chains": ["ChainIgnored", "ChainOvertaken", "ChainOverAllQueues"],
     "test_nodes": ["NeverSilent", "KeepsItsNode", "NodeForgotten"],
     "test_prunes": ["PrunesTheEdge", "PrunesOtherQueues"],
@@ -49,6 +63,10 @@ FOUND_BY = {
         "KeepsItsNode",
         "PrunesTheEdge",
         "ListsAsInserted",
+        "ClaimsWhateverIsRefused",
+        "ClaimsBeforeItWrites",
+        "WritesTwice",
+        "WritesWhatItCan",
     ],
 }
 HURRY = """

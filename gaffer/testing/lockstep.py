@@ -124,6 +124,19 @@ class Lockstep:
             assert len(self.executing(claim.queue)) <= most
         return claimed
 
+    def write_and_claim(self, handle: int, batch: list[Job], claim: Claim) -> Any:
+        """Write and claim in one go on both; the model does one after the other.
+
+        A write that is refused has to leave everything as it is.
+        """
+        before = self.everything(handle)
+        answer = self.both(handle, "job_write_and_claim", batch, claim)
+        if isinstance(answer, Refusal):
+            assert self.everything(handle) == before
+        elif answer and claim.global_max_workers is not None:
+            assert len(self.executing(claim.queue)) <= claim.global_max_workers
+        return answer
+
     def jobs(self, *states: JobState) -> list[Job]:
         """Return the model's jobs in some states, or in all."""
         return self.model.job_list(JobFilter(states=frozenset(states or JobState)))

@@ -23,6 +23,7 @@ __all__ = [
     "STEP",
     "ChangingRules",
     "any_available",
+    "any_executing",
     "any_job",
     "handles",
     "nodes",

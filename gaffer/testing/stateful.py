@@ -14,7 +14,7 @@ from hypothesis.stateful import invariant, precondition, rule
 
 from gaffer import machine
 from gaffer.driver import Claim, Job, JobFilter, JobState
-from gaffer.job import Outcome
+from gaffer.job import Outcome, evolve
 from gaffer.testing.harness import DriverHarness
 from gaffer.testing.rules import (
     NODES,
@@ -22,6 +22,7 @@ from gaffer.testing.rules import (
     STEP,
     ChangingRules,
     any_available,
+    any_executing,
     any_job,
     handles,
     nodes,
@@ -89,6 +90,37 @@ class DriverMachine(ChangingRules):
         queue = self.some(pick, JobState.AVAILABLE).queue
         limits = {"limit": limit, "global_max_workers": most, "even_paused": even_paused}
         self.claimed(handle, queue, node, **limits)
+
+    @precondition(any_executing)
+    @rule(
+        handle=handles,
+        pick=picks,
+        number=st.sampled_from([1, 1, 2, 3]),
+        outcome=st.none() | outcomes(),
+        late=st.sampled_from([False, False, True]),
+        limit=st.sampled_from([None, None, 1]),
+        most=st.sampled_from([None, None, 1, 2]),
+        node=nodes,
+    )
+    def settle_and_claim(
+        self,
+        handle: int,
+        pick: int,
+        number: int,
+        outcome: Outcome | None,
+        late: bool,
+        limit: int | None,
+        most: int | None,
+        node: str,
+    ) -> None:
+        queue, executing = self.some(pick, JobState.EXECUTING).queue, JobState.EXECUTING
+        number = min(number, len(self.step.jobs(executing)))
+        batch = [self.settled(pick + place, outcome) for place in range(number)]
+        if late:
+            batch[-1] = evolve(batch[-1], revision=batch[-1].revision + 1)
+        now = self.step.clock.now()
+        claim = Claim(queue=queue, limit=limit, global_max_workers=most, node=node, now=now)
+        self.step.write_and_claim(handle, batch, claim)
 
     @precondition(any_available)
     @rule(handle=handles, pick=picks, node=nodes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from gaffer.testing.suite.test_chains import *
 from gaffer.testing.suite.test_claims import *
+from gaffer.testing.suite.test_freed import *
 from gaffer.testing.suite.test_lifecycle import *
 from gaffer.testing.suite.test_lists import *
 from gaffer.testing.suite.test_nodes import *
@@ -19,6 +20,8 @@ from gaffer.testing.suite.test_read_races import *
 from gaffer.testing.suite.test_stateful import *
 from gaffer.testing.suite.test_subscribe import *
 from gaffer.testing.suite.test_values import *
+from gaffer.testing.suite.test_write_and_claim import *
+from gaffer.testing.suite.test_write_and_claim_races import *
 from gaffer.testing.suite.test_writes import *
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,18 @@ from gaffer.driver import Claim, Driver, Job, JobFilter, JobState
 from gaffer.job import JSON, Cancel, Complete, Fail, Outcome
 from gaffer.testing.values import NOW, new_job
 
-__all__ = ["after", "finish", "ids", "listed", "put", "put_each_state", "take", "take_one"]
+__all__ = [
+    "after",
+    "both",
+    "ended",
+    "finish",
+    "ids",
+    "listed",
+    "put",
+    "put_each_state",
+    "take",
+    "take_one",
+]
 
 
 def after(seconds: float) -> datetime:
@@ -57,6 +68,17 @@ def take_one(driver: Driver, queue: str = "q", *, node: str = "n", now: datetime
 def finish(driver: Driver, job: Job, outcome: Outcome | None = None, now: datetime = NOW) -> Job:
     """Settle an executing job; completed, unless told otherwise."""
     return driver.job_write([machine.settle(job, outcome or Complete(), now=now)])[0]
+
+
+def ended(job: Job, outcome: Outcome | None = None, at: float = 0) -> Job:
+    """Return executing *job* as it ends *at* seconds after `NOW`; completed by default."""
+    return machine.settle(job, outcome or Complete(), now=after(at))
+
+
+def both(driver: Driver, jobs: Sequence[Job], queue: str = "q", **options: Any) -> list[Job]:
+    """Write *jobs* and claim, in one go; *options* are fields of a `Claim`."""
+    wanted = {"limit": None, "global_max_workers": None, "node": "n", "now": NOW, **options}
+    return driver.job_write_and_claim(jobs, Claim(queue=queue, **wanted))
 
 
 def put_each_state(driver: Driver, queue: str = "q") -> dict[JobState, Job]:
