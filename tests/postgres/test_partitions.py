@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from uuid import UUID
@@ -262,6 +263,30 @@ def test_jobs_whose_claim_was_not_answered_run_all_the_same_and_once(
     # Claimed, released, claimed, completed.
     assert [(job.revision, job.attempt) for job in queue.list()] == [(4, 1)] * 3
     assert sorted(job.id for job in ran) == sorted(job.id for job in jobs)
+
+
+def test_jobs_that_were_claimed_with_a_result_run_once_although_nobody_was_told(
+    lose: Lose, proxy: Proxy, far: Gaffer, near: Gaffer, seen: Recorder
+) -> None:
+    """F9."""
+    gate = Gate()
+    queue = near.ensure_queue("q", prune=KEEP)
+    far.ensure_queue("q", worker=gate, prune=KEEP, max_workers=2)
+    first = queue.insert_many(["at first"] * 2)
+    gate.wait(2)
+    then = queue.insert_many(["lost and found"] * 2)
+    lose(answer=b"lost and found")  # which has the claimed jobs, and says that both is done
+
+    gate.open.set()
+    seen.wait(JobCompleted, 4)
+
+    assert proxy.lost.is_set()
+    assert [(job.state, job.attempt) for job in queue.list()] == [(JobState.COMPLETED, 1)] * 4
+    assert Counter(event.job.id for event in seen.of(JobCompleted)) == Counter(
+        job.id for job in [*first, *then]
+    )
+    assert Counter(job.id for job in gate.started) == Counter(job.id for job in [*first, *then])
+    assert seen.of(JobLate) == []
 
 
 def test_a_result_whose_write_was_not_answered_counts_once(
