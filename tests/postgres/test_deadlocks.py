@@ -11,7 +11,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from gaffer import Conflict, Gaffer, machine
+from gaffer import Conflict, Gaffer, Job, machine
 from gaffer_driver_postgres import PostgresDriver
 from gaffer_driver_postgres.statements import Statements, quoted
 from tests.rig.crowd import WHAT, Crowd, deadlocks, forwarding
@@ -99,31 +99,35 @@ def test_a_claim_and_a_delete_of_a_due_job_of_a_chain_do_not_wait_for_each_other
     assert deadlocks(impatient) == 0
 
 
+@pytest.mark.parametrize("comes", ["before", "meanwhile"])
 def test_a_claim_beside_a_write_does_not_wait_for_who_waits_for_its_rows(
-    impatient: str, schema: str, g: Gaffer, drivers: list[PostgresDriver]
+    comes: str, impatient: str, schema: str, g: Gaffer, drivers: list[PostgresDriver]
 ) -> None:
     """F21."""
-    plain, link = g.insert("q", 1), g.insert("q", 2, chain="a")
+    plain, _ = g.insert("q", 1), g.insert("q", 2, chain="a")
     here, there = drivers
     jobs = sorted(claim(here, 2), key=lambda job: job.id)
+    new = [g.insert("q", 3, chain="b")] if comes == "before" else []
     ended, lost = completed(here, jobs[0]), [completed(there, job, "late") for job in jobs]
-    outcomes: list[Any] = []
+    claimed: list[Job] = []
+    refused: set[UUID] = set()
 
     def settle_there() -> None:
         try:
-            outcomes.append(there.job_write(lost))
+            there.job_write(lost)
         except Conflict as conflict:
-            outcomes.append(conflict.ids)
+            refused.update(conflict.ids)
 
     with psycopg.connect(impatient) as other:
         hold = psycopg.sql.SQL("SELECT FROM {} WHERE id = %s FOR UPDATE")
         other.execute(hold.format(psycopg.sql.Identifier(schema, "jobs")), [plain.id])
-        both = threading.Thread(target=lambda: outcomes.append(settle_and_claim(here, [ended], 1)))
+        both = threading.Thread(target=lambda: claimed.extend(settle_and_claim(here, [ended])))
         late = threading.Thread(target=settle_there)
         both.start()
         until(lambda: _waiting(impatient) == 1)
-        g.insert("q", 3, chain="b")  # from now on a claim needs the lock
-        late.start()  # has that, and waits for the row
+        if comes == "meanwhile":
+            g.insert("q", 3, chain="b")  # from now on a claim needs the lock
+        late.start()  # has that, or waits for it, and for the row
         until(lambda: _waiting(impatient) == 2)
         other.rollback()
     both.join(PATIENCE)
@@ -132,8 +136,8 @@ def test_a_claim_beside_a_write_does_not_wait_for_who_waits_for_its_rows(
         driver.stop()
 
     assert deadlocks(impatient) == 0
-    assert outcomes == [[], {plain.id}]
-    assert jobs[1].id == link.id
+    assert [job.id for job in claimed] == [job.id for job in new]
+    assert refused == {plain.id}
 
 
 def test_a_forward_into_a_queue_that_is_deleted_waits_for_nobody_who_waits_for_it(

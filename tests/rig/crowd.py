@@ -13,7 +13,7 @@ import psycopg
 
 from gaffer import Conflict, Gaffer, InvalidTransition, Job, JobState, UnknownJob, machine
 from gaffer.driver import Driver
-from tests.postgres.verbs import claim, completed, failed, released
+from tests.postgres.verbs import claim, completed, failed, released, settle_and_claim
 from tests.rig.waiting import PATIENCE, together
 
 __all__ = ["QUEUES", "WHAT", "Crowd", "deadlocks", "forwarding"]
@@ -22,6 +22,7 @@ QUEUES = ["q", "r"]
 WHAT = (
     "claimed",
     "settled",
+    "settled and claimed",
     "conflict",
     "cancelled or deleted",
     "pruned",
@@ -81,10 +82,34 @@ class Crowd:
         name = self._chance.choice(QUEUES)
         jobs = claim(here, self._chance.randint(1, 12), self._most(), queue=name)
         settled = [self._settled(here, job) for job in jobs]
+        self._against_each_other(partial(self._write, here, settled), there, jobs)
+
+    def work_on(self) -> None:
+        """Claim, and then settle and claim in one go a few times, with the same rivals."""
+        here, there = self._chance.sample(self._drivers, 2)
+        name = self._chance.choice(QUEUES)
+        jobs = claim(here, self._chance.randint(1, 12), self._most(), queue=name)
+        for last in (False, False, False, True):
+            # Seldom forwarded: that takes another statement than what has ended alone.
+            settled = [self._settled(here, job)[-1:] for job in jobs]
+            if jobs and self._chance.random() < 0.2:
+                settled[0] = self._settled(here, jobs[0])
+            self._chance.shuffle(settled)
+            then: list[Job] = []
+            if last:
+                write = partial(self._write, here, settled)
+            else:
+                write = partial(self._write_and_claim, here, settled, name, then)
+            self._against_each_other(write, there, jobs)
+            jobs = then
+
+    def _against_each_other(
+        self, write: Callable[[], None], there: Driver, jobs: Sequence[Job]
+    ) -> None:
+        """Have a worker *write*, and maybe somebody *there* who takes *jobs* for lost."""
         lost = [[failed(there, job)] for job in jobs]
-        for batch in (settled, lost):
-            self._chance.shuffle(batch)
-        writes = [partial(self._write, here, settled), partial(self._write, there, lost)]
+        self._chance.shuffle(lost)
+        writes: list[Callable[[], object]] = [write, partial(self._write, there, lost)]
         if jobs:
             together(writes if self._chance.random() < 0.5 else writes[:1])
             self.did["claimed"] += len(jobs)
@@ -106,6 +131,17 @@ class Crowd:
         try:
             driver.job_write([job for group in groups for job in group])
             self.did["settled"] += 1
+        except Conflict:
+            self.did["conflict"] += 1
+
+    def _write_and_claim(
+        self, driver: Driver, groups: list[list[Job]], name: str, then: list[Job]
+    ) -> None:
+        batch = [job for group in groups for job in group]
+        limit, most = self._chance.randint(1, 12), self._most()
+        try:
+            then += settle_and_claim(driver, batch, limit, most, queue=name)
+            self.did["settled and claimed"] += 1
         except Conflict:
             self.did["conflict"] += 1
 
@@ -157,7 +193,7 @@ class Crowd:
             while not over.is_set():
                 deed()
 
-        deeds = [self.insert, self.insert_there, self.work, self.work, self.work]
+        deeds = [self.insert, self.insert_there, self.work, self.work_on, self.work_on]
         deeds += [self.cancel, self.cancel, self.prune, self.pause]
         end = threading.Timer(seconds, over.set)
         end.start()
