@@ -293,3 +293,33 @@ def test_a_stop_that_comes_while_both_are_under_way_loses_neither(
     assert stored[third.id] == third
     told_of = Counter(event.job.id for event in seen.of(gaffer.JobCompleted))
     assert work.runs == {id: number for id, number in told_of.items() if id in stored}
+
+
+def test_a_slot_is_free_again_only_when_the_end_of_its_job_is_written(
+    g: gaffer.Gaffer, faulty: FaultyDriver, seen: Recorder
+) -> None:
+    gate = Gate()
+
+    def work(job: Job) -> gaffer.Cancel | None:
+        if job.payload == 0:
+            return None
+        gate(job)
+        return gaffer.Cancel("not wanted")
+
+    g.ensure_queue("dead", prune=KEEP)
+    queue = g.ensure_queue(
+        "q", worker=work, prune=KEEP, max_workers=2, forward={"completed": "dead"}
+    )
+    faulty.inner.queue_delete("dead")  # by another process
+    first, *others = queue.insert_many(range(4))
+    gate.wait()
+    seen.wait(gaffer.RunnerFailed)  # the end of the first job waits
+
+    gate.open.set()
+
+    seen.wait(gaffer.JobCancelled, 3)
+    assert [len(event.jobs) for event in seen.of(gaffer.JobsClaimed)] == [2, 1, 1]
+    faulty.inner.queue_insert("dead")
+    queue.flush(20)
+    assert queue.get(first.id).state is JobState.COMPLETED
+    assert {queue.get(job.id).state for job in others} == {JobState.CANCELLED}

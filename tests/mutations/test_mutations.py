@@ -9,8 +9,9 @@ import pytest
 
 import gaffer.testing.suite
 from tests.mutations.bench import ROOT
-from tests.mutations.catalogue import MUTANTS, SUITE
+from tests.mutations.catalogue import MUTANTS
 from tests.mutations.mutant import Mutant, mutated
+from tests.mutations.places import SUITE
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
