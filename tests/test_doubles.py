@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gaffer.driver import Claim, Driver, DriverUnavailable, JobFilter, JobState, StateStats
+from gaffer.driver import Claim, Driver, DriverUnavailable, Job, JobFilter, JobState, StateStats
 from gaffer.testing import FaultyDriver, ManualClock, start_stop_stress
 from gaffer.testing.doubles import PATIENCE
 from gaffer.testing.model import ModelDriver, ModelStore
@@ -168,6 +168,41 @@ def test_a_verb_whose_answer_is_lost_does_its_work(
         faulty.queue_insert("r")
 
     assert inner.queue_list() == ["q", "r"]
+
+
+def settle_and_claim(driver: Driver) -> list[Job]:
+    """Insert one job and claim it, in one go."""
+    now = driver.now()
+    claim = Claim(queue="q", limit=1, global_max_workers=None, node="n", now=now)
+    return driver.job_write_and_claim([new_job(now=now)], claim)
+
+
+def test_to_write_and_claim_is_two_verbs_each_of_which_may_fail(
+    faulty: FaultyDriver, inner: ModelDriver
+) -> None:
+    for verb, written in {"job_write": 0, "job_claim": 1}.items():
+        faulty.fail(verb)
+
+        with pytest.raises(DriverUnavailable, match=verb):
+            settle_and_claim(faulty)
+
+        assert len(inner.job_list(JobFilter())) == written
+    assert faulty.calls == ["now", "job_write", "now", "job_write", "job_claim"]
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_to_write_and_claim_is_one_verb_while_it_has_to_fail_as_one(
+    faulty: FaultyDriver, inner: ModelDriver, after: bool
+) -> None:
+    faulty.fail("job_write_and_claim", after=after)
+
+    with pytest.raises(DriverUnavailable, match="job_write_and_claim"):
+        settle_and_claim(faulty)
+    assert [job.state for job in inner.job_list(JobFilter())] == [JobState.EXECUTING] * after
+    assert len(settle_and_claim(faulty)) == 1
+
+    verbs = [verb for verb in faulty.calls if verb != "now"]
+    assert verbs == ["job_write_and_claim", "job_write", "job_claim"]
 
 
 def test_a_verb_fails_in_the_order_in_which_it_was_told(faulty: FaultyDriver) -> None:

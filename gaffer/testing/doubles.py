@@ -221,7 +221,7 @@ class FaultyDriver(Driver):
     def job_write_and_claim(self, jobs: Sequence[Job], claim: Claim) -> list[Job]:
         """Do the two verbs, either of which may fail; as one if this very verb has to fail."""
         verb = "job_write_and_claim"
-        if verb not in self._faults and verb not in self._holds:
+        if not self._faults.get(verb) and verb not in self._holds:
             return super().job_write_and_claim(jobs, claim)
         return self._call(verb, lambda: self.inner.job_write_and_claim(jobs, claim))
 
