@@ -63,11 +63,12 @@ def test_a_hook_may_pause_and_resume_its_own_queue(
 
     queue = g.ensure_queue("q", worker=lambda job: None, hooks=[hook], prune=KEEP)
 
-    queue.insert_many(range(3))
+    queue.insert(0)
 
     for number in (1, 2, 3):
         seen.wait(gaffer.QueuePaused, number)
-        assert states(driver, "q")["completed"] == number
+        queue.insert(number)  # one that was there might have been claimed before the hook was told
+        assert states(driver, "q") == {"completed": number, "available": 1}
         queue.resume()
 
 
