@@ -90,6 +90,9 @@ class Intake:
         """Return what claims in one go with a write, if it is time to; `tell` has to follow."""
         if not (self.lookout.wanted and self._may() and self.retry.due):
             return None
+        # Who frees a place under the global limit would have it again, and other processes none.
+        if self._ledger.conf.global_max_workers is not None:
+            return None
         try:
             self.claims.prepare(self.held)
         except DriverUnavailable as error:

@@ -145,6 +145,22 @@ def test_a_hook_that_claims_gets_none_of_the_jobs_that_were_claimed_beside(
     assert Counter(by_hand) + work.runs == Counter(job.id for job in jobs)
 
 
+def test_a_place_under_the_global_limit_is_not_claimed_by_the_write_that_frees_it(
+    g: gaffer.Gaffer, faulty: FaultyDriver, seen: Recorder
+) -> None:
+    """F51: else the processes that have all places would keep them while there are jobs."""
+    gate = Gate()
+    queue = g.ensure_queue("q", worker=gate, prune=KEEP, max_workers=2, global_max_workers=2)
+    jobs = queue.insert_many(range(6))
+    gate.wait(2)
+    faulty.fail(VERB, times=None)
+
+    gate.open.set()
+
+    ended_once(queue, jobs, seen)
+    assert VERB not in faulty.calls
+
+
 def test_a_slow_hook_does_not_hold_up_the_jobs_that_were_claimed_beside(
     g: gaffer.Gaffer, seen: Recorder
 ) -> None:

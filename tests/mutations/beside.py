@@ -70,6 +70,16 @@ MUTANTS = [
         tests=[f"{SETTLE_AND_CLAIM}::{SLOT}"],
     ),
     Mutant(
+        name="who frees a place under the global limit has it again",
+        path="gaffer/intake.py",
+        old="if self._ledger.conf.global_max_workers is not None:",
+        new="if False:",
+        tests=[
+            f"{SETTLE_AND_CLAIM}::"
+            "test_a_place_under_the_global_limit_is_not_claimed_by_the_write_that_frees_it"
+        ],
+    ),
+    Mutant(
         name="the slot of an end that waits counts as free",
         path="gaffer/writing.py",
         old="self._claiming(len(self._pending), both)",
