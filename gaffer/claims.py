@@ -103,7 +103,7 @@ class Claims:
 
     def _reconcile(self, known: set[Mark]) -> None:
         held = [job for node in self._heartbeat.nodes for job in self._ledger.held(node)]
-        self._taken(id for id, _ in known - set(map(mark, held)))
+        self._taken(UUID(int=number) for number, _ in known - set(map(mark, held)))
         unknown = [job for job in held if mark(job) not in known]
         if unknown:
             _log.warning(

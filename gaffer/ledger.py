@@ -209,7 +209,8 @@ class Ledger:
         return self._step(job, machine.release(job), "runner")
 
     def _step(self, before: Job, after: Job, actor: Actor) -> Step:
-        target = self.conf.forward.get(after.state) if after.state.terminal else None
+        forward = self.conf.forward
+        target = forward.get(after.state) if forward and after.state.terminal else None
         if target is not None and before.hops >= machine.MAX_HOPS:
             _log.error("job %s: not forwarded to %r after %d hops", after.id, target, before.hops)
             note = f"not forwarded to {target!r}: forwarded {before.hops} times already"

@@ -104,17 +104,11 @@ def claim(job: Job, *, now: datetime) -> Job:
 
 def settle(job: Job, outcome: Outcome, *, now: datetime, roll: float = 0.5) -> Job:
     """Return executing *job* as *outcome* leaves it. *roll*, in [0, 1), is the backoff's chance."""
+    if type(outcome) is Complete:  # first, and by itself: nearly all
+        return _complete(job, outcome, now)
     match outcome:
-        case Complete(result):
-            _require(job, JobState.COMPLETED)
-            return evolve(
-                job,
-                state=JobState.COMPLETED,
-                revision=job.revision + 1,
-                attempt=job.attempt + 1,
-                completed_at=now,
-                result_json=codec.encode_result(result),
-            )
+        case Complete():
+            return _complete(job, outcome, now)
         case Fail(reason):
             return _fail(job, reason, now, roll)
         case Cancel(reason):
@@ -128,6 +122,18 @@ def settle(job: Job, outcome: Outcome, *, now: datetime, roll: float = 0.5) -> J
             )
     at = outcome.at if outcome.at is not None else _after(now, outcome.delay or 0.0)
     return _enter(job, JobState.AVAILABLE, scheduled_at=at)
+
+
+def _complete(job: Job, outcome: Complete, now: datetime) -> Job:
+    _require(job, JobState.COMPLETED)
+    return evolve(
+        job,
+        state=JobState.COMPLETED,
+        revision=job.revision + 1,
+        attempt=job.attempt + 1,
+        completed_at=now,
+        result_json=codec.encode_result(outcome.result),
+    )
 
 
 def _fail(job: Job, reason: JSON, now: datetime, roll: float) -> Job:

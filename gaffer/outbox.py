@@ -43,7 +43,7 @@ class Outbox:
 
     def ids(self) -> list[UUID]:
         """Return the ids of the jobs whose step is not written, or not told to the hooks."""
-        return [id for id, _ in self.held()]
+        return [step.before.id for step in (*self._steps.values(), *self._in_hand.values())]
 
     def held(self) -> list[Mark]:
         """Return these jobs at the revision that their attempt began with."""
@@ -93,7 +93,7 @@ class Outbox:
 
     def _emptied(self) -> list[Step]:
         # In hand while they are written, and not in the box: a hook may come back here.
-        taken: dict[UUID, Mark] = {}
+        taken: dict[int, Mark] = {}
         for key in self._steps:
             taken.setdefault(key[0], key)  # a job's next one comes with the next write
         steps = {key: self._steps.pop(key) for key in taken.values()}

@@ -29,7 +29,7 @@ class Roster:
         self._watchdog = watchdog
         self._clock = clock
         self._crew = Crew(queue)
-        self._running: dict[UUID, Execution] = {}
+        self._running: dict[int, Execution] = {}  # by the id's number, which hashes faster
         # Attempts whose job was taken from us, and claimed by us again, while they went on.
         self._displaced: set[Execution] = set()
         self._abandoned: set[Execution] = set()
@@ -79,11 +79,11 @@ class Roster:
         return started, [execution.job for execution in unable]
 
     def _begin(self, execution: Execution) -> None:
-        older = self._running.get(execution.job.id)
+        older = self._running.get(execution.job.id.int)
         if older is not None:
             older.told = True
             self._displaced.add(older)
-        self._running[execution.job.id] = execution
+        self._running[execution.job.id.int] = execution
 
     def displaced(self, execution: Execution) -> bool:
         """Return whether the execution goes on although its job was claimed here again."""
@@ -92,14 +92,14 @@ class Roster:
     def runs(self, execution: Execution) -> bool:
         """Return whether this very execution counts as running."""
         # Not by the id alone: the job may run again while an older attempt reports.
-        return self._running.get(execution.job.id) is execution
+        return self._running.get(execution.job.id.int) is execution
 
     def gone(self, execution: Execution) -> None:
         """Note that a running execution has ended; its thread may go on."""
         if self.displaced(execution):
             self._displaced.discard(execution)
         else:
-            del self._running[execution.job.id]
+            del self._running[execution.job.id.int]
         if execution.abandoned:
             self._crew.lose()
             if execution in self._home:
@@ -145,7 +145,7 @@ class Roster:
 
     def tell(self, ids: Iterable[UUID]) -> int:
         """Tell the running ones among *ids* to stop: their jobs are gone. Return how many."""
-        gone = [self._running[id] for id in ids if id in self._running]
+        gone = [self._running[id.int] for id in ids if id.int in self._running]
         for execution in gone:
             execution.told = True
         return len(gone)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
-from uuid import UUID
 
 from gaffer.driver import Driver
 from gaffer.events import (
@@ -23,13 +22,13 @@ from gaffer.job import Job, JobState
 
 __all__ = ["Forwarding", "Mark", "Step", "mark"]
 
-Mark: TypeAlias = tuple[UUID, int]
+Mark: TypeAlias = tuple[int, int]
 """A job at one of its revisions: what an attempt, and nobody else, may go on from."""
 
 
 def mark(job: Job) -> Mark:
     """Return what tells *job* from its other revisions."""
-    return (job.id, job.revision)
+    return (job.id.int, job.revision)
 
 
 JobEvent: TypeAlias = JobCompleted | JobFailed | JobCancelled | JobScheduled

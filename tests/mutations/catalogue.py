@@ -300,7 +300,7 @@ _OF_NODES = [
     Mutant(
         name="jobs that others have taken are not told",
         path="gaffer/claims.py",
-        old="self._taken(id for id, _ in known - set(map(mark, held)))",
+        old="self._taken(UUID(int=number) for number, _ in known - set(map(mark, held)))",
         new="self._taken([])",
         tests=[
             f"{MANY_PROCESSES}"
