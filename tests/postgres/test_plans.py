@@ -29,7 +29,7 @@ INSERT INTO {s}.jobs (
     id, queue_id, state, priority, created_at, scheduled_at, attempted_at, completed_at, node,
     chain, timeout, shutdown_timeout, max_attempts, backoff, payload
 )
-SELECT gen_random_uuid(), (SELECT id FROM {s}.queues WHERE name = 'q'), %(state)s, n %% 3,
+SELECT gen_random_uuid(), (SELECT id FROM {s}.queues WHERE name = 'q'), %(state)s::text, n %% 3,
     now() - n * interval '1 ms',
     CASE WHEN %(state)s = 'scheduled' THEN now() + n * interval '1 min' END,
     CASE WHEN %(state)s = 'executing' THEN now() END,

@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from weakref import WeakKeyDictionary
 
 import psycopg
 
@@ -32,10 +33,10 @@ class _Call:
 
     __slots__ = ("connection", "deadline", "inode")
 
-    def __init__(self, connection: psycopg.Connection, deadline: float) -> None:
+    def __init__(self, connection: psycopg.Connection, deadline: float, inode: int) -> None:
         self.connection = connection
         self.deadline = deadline
-        self.inode = os.fstat(connection.pgconn.socket).st_ino
+        self.inode = inode
 
     def cut(self) -> None:
         """Shut the socket down, if it still is the one that the call began on."""
@@ -66,6 +67,7 @@ class Guard:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._inodes: WeakKeyDictionary[psycopg.Connection, int] = WeakKeyDictionary()
         # Under the lock:
         self._calls: set[_Call] = set()
         self._thread: threading.Thread | None = None
@@ -77,7 +79,10 @@ class Guard:
     @contextmanager
     def within(self, seconds: float, connection: psycopg.Connection) -> Iterator[None]:
         """Cut *connection* off if the block takes longer than *seconds*."""
-        call = _Call(connection, monotonic() + seconds)
+        inode = self._inodes.get(connection)
+        if inode is None:  # once for each: asking for it lets other threads run
+            inode = self._inodes[connection] = os.fstat(connection.pgconn.socket).st_ino
+        call = _Call(connection, monotonic() + seconds, inode)
         with self._lock:
             self._calls.add(call)
             self._began += 1

@@ -7,6 +7,18 @@ CREATE TABLE IF NOT EXISTS {schema}.queues (
     paused boolean NOT NULL DEFAULT false
 );
 
+-- A domain: a check of the table would be read anew by each statement that writes.
+DO $$
+BEGIN
+    CREATE DOMAIN {schema}.job_state AS text COLLATE "C" CONSTRAINT jobs_state_known CHECK (
+        VALUE IN (
+            'available', 'scheduled', 'chained', 'executing', 'completed', 'failed', 'cancelled'
+        )
+    );
+EXCEPTION WHEN duplicate_object THEN
+    NULL;
+END $$;
+
 -- What the API calls available is kept in three states, so that the index `ready` holds those jobs
 -- only that a claim may take: `scheduled` waits for its time, `chained` for others of its chain.
 -- No foreign key to queues: an insert locks the queue's row once for all its jobs instead.
@@ -26,7 +38,7 @@ CREATE TABLE IF NOT EXISTS {schema}.jobs (
     attempt integer NOT NULL DEFAULT 0,
     max_attempts integer NOT NULL DEFAULT 1,
     hops integer NOT NULL DEFAULT 0,
-    state text COLLATE "C" NOT NULL DEFAULT 'available',
+    state {schema}.job_state NOT NULL DEFAULT 'available',
     kind text,
     chain text COLLATE "C",
     node text COLLATE "C",
@@ -34,9 +46,6 @@ CREATE TABLE IF NOT EXISTS {schema}.jobs (
     payload json NOT NULL,
     result json,
     errors json,
-    CONSTRAINT jobs_state_known CHECK (state IN (
-        'available', 'scheduled', 'chained', 'executing', 'completed', 'failed', 'cancelled'
-    )),
     CONSTRAINT jobs_max_attempts_positive CHECK (max_attempts >= 1),
     CONSTRAINT jobs_attempt_in_range CHECK (attempt >= 0 AND attempt <= max_attempts)
 );
