@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias, TypeVar, Unpack, overload
+from typing import Any, Literal, TypeAlias, TypeVar, Unpack, overload
 from uuid import UUID
 
 from gaffer import checks, logs, selection
@@ -243,22 +243,30 @@ class Gaffer(Process):
         """
         return self._supervisor(queue).insert(payload, options, connection)
 
+    @overload
+    def insert_many(
+        self, queue: str, payloads: Iterable[JSON | NewJob], *, connection: Any = None,
+        returning: Literal[True] = True, **options: Unpack[JobOptions],
+    ) -> Jobs: ...  # fmt: skip
+    @overload
+    def insert_many(
+        self, queue: str, payloads: Iterable[JSON | NewJob], *, connection: Any = None,
+        returning: Literal[False], **options: Unpack[JobOptions],
+    ) -> int: ...  # fmt: skip
     @shielded
     def insert_many(
-        self,
-        queue: str,
-        payloads: Iterable[JSON | NewJob],
-        *,
-        connection: Any = None,
-        **options: Unpack[JobOptions],
-    ) -> Jobs:
-        """Insert many jobs; return them in order.
+        self, queue: str, payloads: Iterable[Any], *, connection: Any = None,
+        returning: bool = True, **options: Unpack[JobOptions],
+    ) -> Any:  # fmt: skip
+        """Insert many jobs; return them in order, or with *returning* false only how many.
 
         A list is one write: all jobs or none. An iterator is taken in batches of 1,000, each of
-        which is one write. Items are payloads, or `NewJob` with options of their own; *options*
-        hold for all others. No payloads, no write. Raises as `insert` does.
+        which is one write; without *returning* only one of them is in memory at a time. Items are
+        payloads, or `NewJob` with options of their own; *options* hold for all others. No payloads,
+        no write. Raises as `insert` does.
         """
-        return self._supervisor(queue).insert_many(payloads, options, connection)
+        supervisor = self._supervisor(queue)
+        return supervisor.insert_many(payloads, options, connection, returning=returning)
 
     @overload
     def get(self, queue: str, id: UUID) -> Job: ...

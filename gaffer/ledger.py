@@ -89,19 +89,18 @@ class Ledger:
 
     def insert_many(
         self, payloads: Iterable[Any], options: Mapping[str, Any], connection: Any = None
-    ) -> list[Job]:
-        """Insert jobs: a sequence in one write, an iterator in batches of 1,000."""
+    ) -> Iterator[list[Job]]:
+        """Insert jobs: a sequence in one write, an iterator in batches of 1,000, which it gives."""
         if options.get("id") is not None:
             raise InvalidJob("id: one for many; use NewJob(payload, id=...)", keys=["id"])
         if isinstance(payloads, str | bytes | Mapping) or not isinstance(payloads, Iterable):
             raise InvalidJob(
                 "insert_many takes a list or an iterator of payloads", keys=["payloads"]
             )
-        checked = check_job(options)
-        jobs: list[Job] = []
+        checked, done = check_job(options), 0
         for batch in _batches(payloads):
-            jobs += self._insert(self._new_batch(batch, checked, len(jobs)), connection)
-        return jobs
+            yield self._insert(self._new_batch(batch, checked, done), connection)
+            done += len(batch)
 
     def _new_batch(self, batch: Sequence[Any], options: Mapping[str, Any], first: int) -> list[Job]:
         made: list[Job] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 from uuid import UUID
 
 from gaffer.conf import Duration, JobOptions, NewJob, QueueConf
@@ -50,15 +50,27 @@ class Queue:
         """Insert a job; see `Gaffer.insert`."""
         return self._gaffer.insert(self.name, payload, connection=connection, **options)
 
+    @overload
     def insert_many(
         self,
         payloads: Iterable[JSON | NewJob],
         *,
         connection: Any = None,
+        returning: Literal[True] = True,
         **options: Unpack[JobOptions],
-    ) -> builtins.list[Job]:
+    ) -> builtins.list[Job]: ...
+    @overload
+    def insert_many(
+        self,
+        payloads: Iterable[JSON | NewJob],
+        *,
+        connection: Any = None,
+        returning: Literal[False],
+        **options: Unpack[JobOptions],
+    ) -> int: ...
+    def insert_many(self, payloads: Iterable[JSON | NewJob], **options: Any) -> Any:
         """Insert many jobs; see `Gaffer.insert_many`."""
-        return self._gaffer.insert_many(self.name, payloads, connection=connection, **options)
+        return self._gaffer.insert_many(self.name, payloads, **options)
 
     @overload
     def get(self, id: UUID) -> Job: ...

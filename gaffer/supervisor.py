@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -229,12 +230,19 @@ class Supervisor:
         return job
 
     def insert_many(
-        self, payloads: Iterable[Any], options: Mapping[str, Any], connection: Any
-    ) -> list[Job]:
-        """Insert jobs, and have the runner look for them."""
-        jobs = self.ledger.insert_many(payloads, options, connection)
-        self._inserted(connection)
-        return jobs
+        self,
+        payloads: Iterable[Any],
+        options: Mapping[str, Any],
+        connection: Any,
+        *,
+        returning: bool = True,
+    ) -> list[Job] | int:
+        """Insert jobs, and have the runner look for them; return them, or how many they are."""
+        batches = self.ledger.insert_many(payloads, options, connection)
+        try:
+            return list(chain.from_iterable(batches)) if returning else sum(map(len, batches))
+        finally:
+            self._inserted(connection)
 
     def _inserted(self, connection: Any) -> None:
         # A driver that takes subscriptions wakes the runner itself, after the commit.

@@ -249,6 +249,18 @@ def test_many_are_inserted_in_order_each_with_its_own_options(manual: Gaffer) ->
     assert queue.list() == jobs
 
 
+def test_many_that_are_not_returned_are_counted(manual: Gaffer) -> None:
+    queue = manual.create_queue("q")
+
+    listed = queue.insert_many([1, NewJob(2)], returning=False, priority=3)
+    streamed = manual.insert_many("q", (number for number in range(2500)), returning=False)
+
+    assert (listed, streamed) == (2, 2500)
+    assert [job.payload for job in queue.list()] == [1, 2, *range(2500)]
+    assert queue.list(limit=1)[0].priority == 3
+    assert queue.insert_many([], returning=False) == 0
+
+
 def test_the_order_of_many_is_theirs_whatever_ids_are_given(make_gaffer: MakeGaffer) -> None:
     queue = make_gaffer("memory", work=False).create_queue("q")  # on a clock that goes on
     lowest = UUID(int=1)

@@ -129,9 +129,9 @@ _TEXTS = {
     "insert_alike": f"""
         INSERT INTO {{s}}.jobs ({_NEW})
         SELECT w.id, q.id, %s, %s, w.payload, %s, %s::int, %s::int, %s::float8, %s, %s::float8,
-            %s::int, w.created_at, %s::timestamptz
+            %s::int, %s::timestamptz, %s::timestamptz
         FROM (SELECT (SELECT q.id FROM {{s}}.queues q WHERE q.name = %s FOR KEY SHARE) AS id) q,
-            unnest(%s::uuid[], %s::json[], %s::timestamptz[]) AS w (id, payload, created_at)
+            unnest(%s::uuid[], %s::json[]) AS w (id, payload)
     """,
     "settle": f"SELECT {{s}}.settle_1({_ARRAYS})",
     "settle_and_claim": f"SELECT * FROM {{s}}.settle_and_claim_1({_ARRAYS}, {_CLAIM})",

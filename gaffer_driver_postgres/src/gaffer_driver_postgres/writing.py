@@ -54,7 +54,7 @@ _unchanged = attrgetter(
 )  # fmt: skip
 _shared = attrgetter(
     "queue", "kind", "chain", "max_attempts", "priority", "timeout", "backoff",
-    "shutdown_timeout", "hops", "scheduled_at",
+    "shutdown_timeout", "hops", "created_at", "scheduled_at",
 )  # fmt: skip
 _ended = attrgetter("completed_at", "failed_at", "cancelled_at")
 _ENDS = {
@@ -229,11 +229,11 @@ class Writer:
             dumped_backoff(first.backoff),
             first.shutdown_timeout,
             first.hops,
+            first.created_at.isoformat(),
             None if first.scheduled_at is None else first.scheduled_at.isoformat(),
             first.queue,
             array([job.id.hex for job in jobs]),
             text_array([job.payload_json for job in jobs]),
-            instants([job.created_at for job in jobs]),
         ]
 
     def _many(self, jobs: Sequence[Job]) -> Sequence[Any]:
