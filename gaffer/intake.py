@@ -13,6 +13,7 @@ from gaffer.claims import Claims
 from gaffer.clock import Clock
 from gaffer.driver import Claim
 from gaffer.errors import DriverUnavailable
+from gaffer.execution import Execution
 from gaffer.heartbeat import Heartbeat
 from gaffer.job import Job
 from gaffer.ledger import Ledger
@@ -127,9 +128,9 @@ class Intake:
         jobs = self.claims.make(free, self.held, even_paused=even_paused)
         began = self._begin(jobs, free)
         self._ledger.claimed(jobs, "runner")
-        return began
+        return {execution.job.id for execution in began}
 
-    def _begin(self, jobs: Sequence[Job], asked: int) -> set[UUID]:
+    def _begin(self, jobs: Sequence[Job], asked: int) -> Sequence[Execution]:
         self.retry.succeeded()
         self.claimed_at = self._clock.monotonic()
         # As many as were asked for: there may be others.
@@ -143,7 +144,7 @@ class Intake:
         if unable:
             error = RuntimeError(f"no thread for {len(unable)} jobs; they are released")
             self._failed(self.retry, error)
-        return {execution.job.id for execution in started}
+        return started
 
     def by_hand(self) -> Job | None:
         """Claim one job for a caller who settles it."""

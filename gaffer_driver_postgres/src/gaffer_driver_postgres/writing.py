@@ -92,9 +92,10 @@ class Remembered:
             return None
         if _unchanged(before) != _unchanged(job):
             return None
-        end = _ENDS[job.state]
-        others = [at for place, at in enumerate(_ended(job)) if place != end]
-        return before if not any(others) else None
+        end, ended = _ENDS[job.state], _ended(job)
+        if end is None:
+            return before if ended == (None, None, None) else None
+        return before if ended[end] is not None and ended.count(None) == 2 else None
 
 
 @dataclass(slots=True)
