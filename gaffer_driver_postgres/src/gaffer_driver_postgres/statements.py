@@ -50,6 +50,7 @@ class Statements:
     queue_delete: str = ""
     queue_pause: str = ""
     queue_paused: str = ""
+    insert_plain: str = ""
     insert_one: str = ""
     insert_many: str = ""
     insert_alike: str = ""
@@ -100,6 +101,17 @@ _TEXTS = {
     "queue_paused": "SELECT q.paused FROM {s}.queues q WHERE q.name = %s",
     # The queue's row is locked against its deletion until the job is committed; other inserts,
     # claims and a pause go on. No such queue: queue_id is NULL, and the statement fails.
+    #
+    # Most jobs are plain: few parameters, and in binary, since each takes its time.
+    "insert_plain": """
+        INSERT INTO {s}.jobs (
+            queue_id, id, kind, payload, max_attempts, priority, timeout, backoff,
+            shutdown_timeout, created_at
+        ) VALUES (
+            (SELECT q.id FROM {s}.queues q WHERE q.name = %s FOR KEY SHARE), %s::uuid, %s,
+            %s::json, %s::int, %s::int, %s::float8, %s, %s::float8, %s::timestamptz
+        )
+    """,
     "insert_one": f"""
         INSERT INTO {{s}}.jobs ({_NEW}) VALUES (
             %s::uuid, (SELECT q.id FROM {{s}}.queues q WHERE q.name = %s FOR KEY SHARE),

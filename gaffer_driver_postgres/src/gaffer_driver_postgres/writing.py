@@ -212,7 +212,7 @@ class Writer:
     def insert(self, jobs: Sequence[Job]) -> tuple[str, Sequence[Any]]:
         """Return the statement that inserts plain new *jobs*, and its parameters."""
         if len(jobs) == 1:
-            return self._sql.insert_one, self._one(jobs[0])
+            return self._one(jobs[0])
         first = _shared(jobs[0])
         if all(_shared(job) == first for job in jobs):
             return self._sql.insert_alike, self._alike(jobs)
@@ -257,9 +257,22 @@ class Writer:
             instants([job.scheduled_at for job in jobs]),
         ]
 
-    def _one(self, job: Job) -> Sequence[Any]:
-        scheduled = job.scheduled_at
-        return [
+    def _one(self, job: Job) -> tuple[str, Sequence[Any]]:
+        backoff, scheduled = dumped_backoff(job.backoff), job.scheduled_at
+        if job.chain is None and scheduled is None and not job.hops:
+            return self._sql.insert_plain, [
+                job.queue,
+                job.id,
+                job.kind,
+                job.payload_json,
+                job.max_attempts,
+                job.priority,
+                job.timeout,
+                backoff,
+                job.shutdown_timeout,
+                job.created_at,
+            ]
+        return self._sql.insert_one, [
             job.id.hex,
             job.queue,
             job.kind,
@@ -269,7 +282,7 @@ class Writer:
             job.max_attempts,
             job.priority,
             job.timeout,
-            dumped_backoff(job.backoff),
+            backoff,
             job.shutdown_timeout,
             job.hops,
             job.created_at.isoformat(),
