@@ -119,7 +119,8 @@ def _check(value: Any, depth: int, budget: _Budget) -> None:
                 raise _Refused(f"the key {_brief(key)} is {_kind(key)}; keys must be strings")
             try:
                 _check_text(key, budget)
-                _check(item, depth - 1, budget)
+                if type(item) is not int or not -(2**63) <= item < 2**63:  # most are easy
+                    _check(item, depth - 1, budget)
             except _Refused as refused:
                 refused.steps.append(f".{key}" if key.isidentifier() else f"[{_brief(key)}]")
                 raise

@@ -40,6 +40,7 @@ __all__ = ["Ledger"]
 _log = logging.getLogger("gaffer.ledger")
 
 _BATCH = 1000
+_PLAIN = frozenset({dict, list, str, int, float, bool, type(None)})
 
 
 class Ledger:
@@ -116,13 +117,17 @@ class Ledger:
 
     def _new(self, payload: Any, options: Mapping[str, Any], id: UUID, now: datetime) -> Job:
         kind = type(payload)  # not isinstance: it asks the object, which may raise
-        if issubclass(kind, NewJob):
+        if kind in _PLAIN:
+            pass
+        elif issubclass(kind, NewJob):
             options = {**options, **check_job(payload.options())}
             payload = payload.payload
         elif issubclass(kind, Job):
             raise InvalidJob("a Job is no payload; insert NewJob(job.payload, kind=job.kind, ...)")
-        payload_json = codec.encode(payload, limit=self._max_bytes)
-        return machine.create(self._template, payload_json, **{"id": id, "now": now, **options})
+        text = codec.encode(payload, limit=self._max_bytes)
+        if not options:
+            return machine.create(self._template, text, id=id, now=now)
+        return machine.create(self._template, text, **{"id": id, "now": now, **options})
 
     def _insert(self, jobs: list[Job], connection: Any) -> list[Job]:
         if connection is not None:
@@ -292,7 +297,8 @@ class Ledger:
 
 
 def _has_id(payload: Any) -> bool:
-    return issubclass(type(payload), NewJob) and payload.id is not None
+    kind = type(payload)
+    return kind not in _PLAIN and issubclass(kind, NewJob) and payload.id is not None
 
 
 def _batches(payloads: Iterable[Any]) -> Iterator[Sequence[Any]]:
