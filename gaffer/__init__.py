@@ -23,10 +23,12 @@ from gaffer.errors import (
     DriverUnavailable,
     FlushTimeout,
     GafferError,
+    InvalidArguments,
     InvalidDriver,
     InvalidJob,
     InvalidPayload,
     InvalidQueueConf,
+    InvalidTask,
     InvalidTransition,
     JobTimeout,
     MigrationMismatch,
@@ -78,6 +80,7 @@ from gaffer.job import (
     Worker,
 )
 from gaffer.queue import Queue
+from gaffer.tasks import Task
 
 default = Gaffer()
 """The `Gaffer` whose methods are the functions of this module."""
@@ -87,6 +90,8 @@ ensure_queue = default.ensure_queue
 update_queue = default.update_queue
 get_queue = default.get_queue
 list_queues = default.list_queues
+task = default.task
+tasks = default.tasks
 delete_queue = default.delete_queue
 orphaned_queues = default.orphaned_queues
 insert = default.insert
@@ -132,10 +137,12 @@ __all__ = [
     "GafferError",
     "Health",
     "Hook",
+    "InvalidArguments",
     "InvalidDriver",
     "InvalidJob",
     "InvalidPayload",
     "InvalidQueueConf",
+    "InvalidTask",
     "InvalidTransition",
     "Job",
     "JobCancelled",
@@ -171,6 +178,7 @@ __all__ = [
     "StateStats",
     "Stopped",
     "StorageHealth",
+    "Task",
     "UnknownDriver",
     "UnknownJob",
     "UnknownQueue",
@@ -203,5 +211,7 @@ __all__ = [
     "start",
     "stats",
     "stop",
+    "task",
+    "tasks",
     "update_queue",
 ]

@@ -4,6 +4,8 @@ GafferError
 ├─ InvalidQueueConf(ValueError)     an option of a queue is unknown or out of range
 ├─ InvalidJob(ValueError)           an option of a job is unknown or out of range
 ├─ InvalidPayload(ValueError)       a value that JSON cannot keep, and where in it
+├─ InvalidTask(TypeError)           a function that cannot be a task
+├─ InvalidArguments(TypeError)      arguments that a task's function does not take
 ├─ UnknownQueue(LookupError)        this process has no queue of that name
 ├─ UnknownJob(LookupError)          the queue has no job of that id
 ├─ QueueExists                      create_queue of a name that this process has
@@ -38,10 +40,12 @@ __all__ = [
     "DriverUnavailable",
     "FlushTimeout",
     "GafferError",
+    "InvalidArguments",
     "InvalidDriver",
     "InvalidJob",
     "InvalidPayload",
     "InvalidQueueConf",
+    "InvalidTask",
     "InvalidTransition",
     "JobTimeout",
     "MigrationMismatch",
@@ -87,6 +91,30 @@ class InvalidPayload(GafferError, ValueError):
         self.path = path
         self.reason = reason
         super().__init__(f"{path}: {reason}")
+
+
+class InvalidTask(GafferError, TypeError):
+    """A function that cannot be a task, or a name that another task of the queue has.
+
+    ``task`` is its name, ``reason`` names the parameter at fault, if it is one.
+    """
+
+    def __init__(self, task: str, reason: str) -> None:
+        self.task = task
+        self.reason = reason
+        super().__init__(f"task {task!r}: {reason}")
+
+
+class InvalidArguments(GafferError, TypeError):
+    """Arguments that a task's function does not take, or a payload that holds none.
+
+    ``task`` is the task's name, ``reason`` names the argument and says what is wrong with it.
+    """
+
+    def __init__(self, task: str, reason: str) -> None:
+        self.task = task
+        self.reason = reason
+        super().__init__(f"task {task!r}: {reason}")
 
 
 class UnknownQueue(GafferError, LookupError):

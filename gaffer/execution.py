@@ -39,6 +39,7 @@ __all__ = [
     "outcome_of",
     "running",
     "shielded",
+    "work",
 ]
 
 Why: TypeAlias = Literal["timeout", "shutdown"]
@@ -113,7 +114,7 @@ class Execution:
         """Work the job; return `None` if it was interrupted."""
         _running.set(self)
         try:
-            return outcome_of(_call(self._worker, self.job))
+            return outcome_of(work(self._worker, self.job))
         except BaseException as error:  # a job's SystemExit is that job's failure
             shot = type(error) is JobTimeout and self._interrupt and self._interrupt.landed()
             return None if shot else Fail(failure(error))
@@ -143,7 +144,7 @@ class Execution:
         frame = None if self._thread is None else _frames().get(self._thread)
         if frame is None:
             return None
-        own = takewhile(lambda at: at[0].f_code is not _call.__code__, traceback.walk_stack(frame))
+        own = takewhile(lambda at: at[0].f_code is not work.__code__, traceback.walk_stack(frame))
         # Not by `extract`, which looks at the source's files: not for the watchdog, whom jobs that
         # compute would let wait at each look.
         calls = [
@@ -266,12 +267,13 @@ def shielded(call: Callable[P, R]) -> Callable[P, R]:
     return shield
 
 
-def _call(worker: Worker, job: Job) -> Any:
+def work(worker: Worker, job: Job) -> Any:
+    """Work *job*; a mapping's worker for its kind does, or `LookupError` is raised."""
     if isinstance(worker, Mapping):
         known = worker.get(job.kind) if job.kind is not None else None
         if known is None:
             raise LookupError(f"no worker for kind {job.kind!r}; known: {checks.listed(worker)}")
-        return _call(known, job)
+        return work(known, job)
     perform: Any = getattr(worker, "perform", worker)
     return perform(job)
 

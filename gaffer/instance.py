@@ -29,6 +29,7 @@ from gaffer.job import JSON, Job, JobFilter, JobState, StateStats, Worker
 from gaffer.process import Process
 from gaffer.queue import RAISE, Queue
 from gaffer.supervisor import Supervisor
+from gaffer.tasks import Declares
 
 __all__ = ["Gaffer"]
 
@@ -37,7 +38,7 @@ Jobs: TypeAlias = list[Job]
 Ids: TypeAlias = list[UUID]
 
 
-class Gaffer(Process):
+class Gaffer(Process, Declares):
     """Queues and their drivers, for one process.
 
     *driver* is the default for queues declared without one: a `Driver`, a name (``"memory"``), a

@@ -33,6 +33,7 @@ from gaffer.pace import Pace
 from gaffer.service import in_service
 from gaffer.supervisor import SETTLE_FOR, Shared, Supervisor
 from gaffer.suspects import Suspects
+from gaffer.tasks import Known
 from gaffer.watchdog import Watchdog
 
 __all__ = ["Process"]
@@ -72,6 +73,7 @@ class Process:
         self._max_payload = codec.MAX_BYTES
         self._admin = threading.RLock()
         self._queues: dict[str, Supervisor] = {}
+        self._tasks: Known = {}  # of the program's code: no stop forgets them
         self.configure(
             hooks=hooks,
             work=work,

@@ -24,12 +24,13 @@ LAYERS = {
         [
             "errors clock ids token",
             "job checks conf codec info pace health",
-            "machine events failures",
-            "driver",
-            "ledger step writing selection discovery service asking interrupt retry lookout",
+            "machine events failures forms",
+            "driver annotations",
+            "ledger step writing selection discovery service asking interrupt retry lookout "
+            "parameters",
             "watchdog execution crew heartbeat turn suspects",
             "runner intake roster outbox claims pruner hand drivers logs",
-            "supervisor queue",
+            "supervisor queue tasks",
             "process instance __init__",
         ]
     )
