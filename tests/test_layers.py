@@ -99,6 +99,10 @@ def modules_for_testing() -> list[Path]:
     return sorted((CORE / "testing").rglob("*.py"))
 
 
+def contrib_modules() -> list[Path]:
+    return sorted((CORE / "contrib").glob("*.py"))
+
+
 def driver_modules() -> list[Path]:
     return [path for package in DRIVERS for path in sorted(package.rglob("*.py"))]
 
@@ -198,6 +202,26 @@ def test_the_testing_package_knows_the_core_up_to_the_driver_seam(path: Path) ->
     assert not wrong
 
 
+@pytest.mark.parametrize("path", contrib_modules(), ids=relative)
+def test_a_connection_to_another_library_is_built_on_the_public_api_only(path: Path) -> None:
+    targets = {name for name in of_gaffer(imported(path)) if ".contrib" not in name}
+
+    assert targets <= {"gaffer", "gaffer.driver"}
+    assert not private_attributes(path)
+
+
+def private_attributes(path: Path) -> set[str]:
+    """Return the attributes with an underscore that *path* takes of anything but ``self``."""
+    return {
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and ast.unparse(node.value) != "self"
+    }
+
+
 @pytest.mark.parametrize("path", driver_modules(), ids=relative)
 def test_a_driver_imports_the_seam_and_its_harness_the_testing_package(path: Path) -> None:
     targets = of_gaffer(imported(path))
@@ -224,7 +248,9 @@ def test_imports_of_the_postgres_driver_go_down(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", core_modules() + modules_for_testing() + driver_modules(), ids=relative
+    "path",
+    core_modules() + contrib_modules() + modules_for_testing() + driver_modules(),
+    ids=relative,
 )
 def test_only_the_clock_module_reads_a_clock(path: Path) -> None:
     """F48."""
@@ -248,7 +274,7 @@ def clock_reads(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", core_modules(), ids=relative)
+@pytest.mark.parametrize("path", core_modules() + contrib_modules(), ids=relative)
 def test_every_public_class_function_and_method_has_a_docstring(path: Path) -> None:
     dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
@@ -297,8 +323,9 @@ def test_importing_gaffer_is_quiet() -> None:
         "m.entry_points = m.distributions = m.distribution = m.version = scan\n"
         "import gaffer\n"
         "loud = [n for n in sys.modules if n.split('.')[0] in"
-        " ('pytest', '_pytest', 'hypothesis', 'psycopg', 'psycopg_pool')"
-        " or n.startswith(('gaffer_driver_', 'gaffer.testing'))]\n"
+        " ('pytest', '_pytest', 'hypothesis', 'psycopg', 'psycopg_pool', 'prometheus_client',"
+        " 'opentelemetry')"
+        " or n.startswith(('gaffer_driver_', 'gaffer.testing', 'gaffer.contrib'))]\n"
         "print(loud, [t.name for t in threading.enumerate()])"
     )
 
