@@ -52,7 +52,7 @@ def test_a_claim_that_has_not_committed_holds_up_no_insert(
     """F22."""
     queue.insert_many([None] * 3)
     sql = Statements(quoted(schema))
-    values = ["q", 2, 5, "node", driver.now().isoformat(), False]
+    values = ["q", 2, 5, "node", driver.now().isoformat(), False, "{}", "{}"]
     inserts: list[Callable[[], object]] = [
         lambda: queue.insert(None),
         lambda: queue.insert_many([None] * 3),
@@ -77,7 +77,7 @@ def test_a_claim_that_has_not_committed_holds_up_no_claim(
 ) -> None:
     jobs = queue.insert_many([None] * 4)
     sql = Statements(quoted(schema))
-    values = ["q", 2, None, "node", driver.now().isoformat(), False]
+    values = ["q", 2, None, "node", driver.now().isoformat(), False, "{}", "{}"]
 
     with psycopg.connect(server) as claiming:
         claimed = {row[0] for row in claiming.execute(sql.job_claim, values).fetchall()}
