@@ -1,0 +1,206 @@
+"""`Jobs`: what the fixture `gaffer_jobs` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from gaffer import Gaffer
+from gaffer.driver import Job, JobFilter, JobState
+from gaffer.rehearsal import rehearsed, rescue, watched
+from gaffer.testing.doubles import ManualClock
+from gaffer.testing.expected import differences, expectation, report
+from gaffer.testing.stage import Dying, Stage, stands_in_for
+from gaffer_driver_memory import Storage
+
+__all__ = ["Crash", "Jobs"]
+
+Crash = Literal["before_work", "before_settle"]
+
+
+class Jobs:
+    """The jobs of a test: kept in memory, run when the test says so, in the order it says.
+
+    As a collection, the jobs inserted so far, each as it was inserted, those that were forwarded
+    among them.
+    """
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self._storage = Storage(clock=clock)
+        self._stage = Stage(self._storage)
+        self._gaffers: list[Gaffer] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._gaffers.clear()
+        self._stack.close()
+
+    def take(self, gaffer: Gaffer) -> None:
+        """Let *gaffer* and all its queues, declared or to come, be here until the test ends.
+
+        Raise `InvalidDriver` if one of its queues has a driver that is not in memory.
+        """
+        life = rehearsed(gaffer, self._stage, clock=self._clock, accepts=stands_in_for)
+        self._stack.enter_context(life)
+        self._gaffers.append(gaffer)
+
+    # -- what was inserted -------------------------------------------------------------------------
+
+    @property
+    def inserted(self) -> list[Job]:
+        """The jobs that were inserted, in order, as they were then."""
+        return list(self._stage.inserted)
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self.inserted)
+
+    def __len__(self) -> int:
+        return len(self._stage.inserted)
+
+    def of(self, queue: str | None = None, *, kind: str | None = None) -> list[Job]:
+        """Return the inserted jobs of a queue, of a kind, or both."""
+        return [
+            job for job in self if queue in (None, job.queue) and (kind is None or job.kind == kind)
+        ]
+
+    def assert_inserted(
+        self, queue: str, payload: Any = ..., *, count: int | None = None, **facts: Any
+    ) -> list[Job]:
+        """Fail unless jobs like this were inserted: *count*, or at least one; return them.
+
+        *facts* are fields of `Job`, or ``delay`` in seconds. What is left out does not matter.
+        """
+        __tracebackhide__ = True
+        wanted = expectation(queue, {"payload": payload, **facts})
+        found = [job for job in self if not differences(job, wanted)]
+        if len(found) == count or (count is None and found):
+            return found
+        number = "one" if count is None else f"{count}"
+        raise AssertionError(
+            report(f"{len(found)} such jobs were inserted, not {number}", self.inserted, wanted)
+        )
+
+    def assert_not_inserted(self, queue: str, payload: Any = ..., **facts: Any) -> None:
+        """Fail if a job like this was inserted; see `assert_inserted`."""
+        __tracebackhide__ = True
+        self.assert_inserted(queue, payload, count=0, **facts)
+
+    # -- running -----------------------------------------------------------------------------------
+
+    def run(
+        self, job: Job | None = None, *, crash: Crash | None = None, reraise: bool = False
+    ) -> Job:
+        """Run *job*, or the next that is due, by its queue's worker; return it as it is then.
+
+        An exception is recorded as ever; with *reraise* it is raised, too. *crash* has the process
+        die at that moment: the job stays executing until `rescue`. Raise `LookupError` if nothing
+        is due, or *job* is not.
+        """
+        ran = self._run_next(crash, reraise) if job is None else self._run(job, crash, reraise)
+        if ran is None:
+            raise LookupError("no job is due: insert one, or advance the clock")
+        return ran
+
+    def drain(self, limit: int = 1000) -> list[Job]:
+        """Run until nothing is due; return the jobs in the order they ran, as they were then.
+
+        Raise `RuntimeError` after *limit* attempts.
+        """
+        ran: list[Job] = []
+        while job := self._run_next(None, False):
+            ran.append(job)
+            if len(ran) >= limit and self._due():
+                raise RuntimeError(f"{limit} jobs ran, and more are due: they insert each other?")
+        return ran
+
+    def rescue(self) -> list[Job]:
+        """Let a lease go by, so that what a crash left executing is lost; return those jobs."""
+        before = self._storage_jobs(JobState.EXECUTING)
+        rescue(self._gaffers, self._clock.advance)
+        return [self._now(job) for job in before if self._now(job).state != JobState.EXECUTING]
+
+    def _storage_jobs(self, state: JobState, queue: str | None = None) -> list[Job]:
+        return self._stage.job_list(JobFilter(queue=queue, states=frozenset({state})))
+
+    def _now(self, job: Job) -> Job:
+        now = self._stage.job_get(job.id)
+        if now is None:
+            raise LookupError(f"job {job.id} is not here, or deleted")
+        return now
+
+    def _due(self) -> list[Job]:
+        now = self._clock.now()
+        return [
+            job
+            for _, queue in self._worked()
+            for job in self._storage_jobs(JobState.AVAILABLE, queue)
+            if job.scheduled_at is None or job.scheduled_at <= now
+        ]
+
+    def _worked(self) -> list[tuple[Gaffer, str]]:
+        return [
+            (gaffer, name)
+            for gaffer in self._gaffers
+            for name, conf in gaffer.list_queues().items()
+            if conf.worker is not None and not self._stage.queue_paused(name)
+        ]
+
+    def _run_next(self, crash: Crash | None, reraise: bool) -> Job | None:
+        for gaffer, queue in self._worked():
+            if job := self._step(gaffer, queue, None, crash, reraise):
+                return job
+        return None
+
+    def _run(self, job: Job, crash: Crash | None, reraise: bool) -> Job | None:
+        known = self._now(job)
+        if known.state is not JobState.AVAILABLE:
+            raise LookupError(f"job {job.id} is {known.state}, not available")
+        if known.scheduled_at is not None and known.scheduled_at > self._clock.now():
+            left = known.scheduled_at - self._clock.now()
+            raise LookupError(f"job {job.id} is due in {left / timedelta(seconds=1):g} s")
+        for gaffer, queue in self._worked():
+            if queue == known.queue:
+                return self._step(gaffer, queue, known, crash, reraise)
+        raise LookupError(f"queue {known.queue!r} has no worker here, or is paused")
+
+    def _step(
+        self, gaffer: Gaffer, queue: str, job: Job | None, crash: Crash | None, reraise: bool
+    ) -> Job | None:
+        if crash is not None:
+            return self._crash(gaffer, queue, job, crash)
+        self._stage.give_one(queue, None if job is None else job.id)
+        if not reraise:
+            gaffer.poll(queue)
+        else:
+            with watched(gaffer, queue) as raised:
+                gaffer.poll(queue)
+            if raised:
+                raise raised[0]
+        return self._now(self._stage.claimed[0]) if self._stage.claimed else None
+
+    def _crash(self, gaffer: Gaffer, queue: str, job: Job | None, crash: Crash) -> Job | None:
+        """Run a job in a process of its own, whose last words never arrive."""
+        worker = gaffer.get_queue(queue).worker if crash == "before_settle" else _idle
+        dying = Dying(self._storage)
+        with Gaffer(driver=dying, work=False, clock=self._clock) as doomed:
+            doomed.ensure_queue(queue, worker=worker)
+            dying.give_one(queue, None if job is None else job.id)
+            doomed.poll(queue)
+        self._stage.inserted += dying.inserted
+        return self._now(dying.claimed[0]) if dying.claimed else None
+
+
+def _idle(job: Job) -> None:
+    """Work nothing: the process dies before."""
