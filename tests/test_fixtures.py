@@ -89,6 +89,27 @@ def test_a_job_is_run_out_of_order_and_alone(gaffer_jobs: Jobs) -> None:
     assert gaffer.get("q", third.id).state is JobState.AVAILABLE
 
 
+def test_a_job_does_not_overtake_its_chain(gaffer_jobs: Jobs) -> None:
+    gaffer.ensure_queue("q", worker=failing())
+    first, second = gaffer.insert_many("q", [1, 2], chain="ada")
+
+    with pytest.raises(LookupError, match=f"waits for {first.id}"):
+        gaffer_jobs.run(second)
+    gaffer_jobs.run(first, crash="before_work")
+    with pytest.raises(LookupError, match=f"waits for {first.id}"):
+        gaffer_jobs.run(second)
+
+
+def test_a_paused_queue_runs_nothing(gaffer_jobs: Jobs) -> None:
+    queue = gaffer.ensure_queue("q", worker=failing())
+    job = queue.insert(1)
+    queue.pause()
+
+    assert gaffer_jobs.drain() == []
+    with pytest.raises(LookupError, match="no worker here, or is paused"):
+        gaffer_jobs.run(job)
+
+
 def test_an_exception_is_recorded_and_raised_only_if_asked_for(gaffer_jobs: Jobs) -> None:
     def work(job: Job) -> None:
         raise ZeroDivisionError("by zero")

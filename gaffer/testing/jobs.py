@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -149,6 +149,13 @@ class Jobs:
             if job.scheduled_at is None or job.scheduled_at <= now
         ]
 
+    def _ahead(self, job: Job) -> list[Job]:
+        """Return the jobs of the same chain that come first."""
+        waiting = self._storage_jobs(JobState.AVAILABLE, job.queue)
+        ahead = [other for other in waiting if _rank(other) < _rank(job)]
+        ahead += self._storage_jobs(JobState.EXECUTING, job.queue)
+        return [other for other in ahead if job.chain is not None and other.chain == job.chain]
+
     def _worked(self) -> list[tuple[Gaffer, str]]:
         return [
             (gaffer, name)
@@ -170,6 +177,8 @@ class Jobs:
         if known.scheduled_at is not None and known.scheduled_at > self._clock.now():
             left = known.scheduled_at - self._clock.now()
             raise LookupError(f"job {job.id} is due in {left / timedelta(seconds=1):g} s")
+        if ahead := self._ahead(known):
+            raise LookupError(f"job {job.id} waits for {ahead[0].id}, before it in its chain")
         for gaffer, queue in self._worked():
             if queue == known.queue:
                 return self._step(gaffer, queue, known, crash, reraise)
@@ -200,6 +209,10 @@ class Jobs:
             doomed.poll(queue)
         self._stage.inserted += dying.inserted
         return self._now(dying.claimed[0]) if dying.claimed else None
+
+
+def _rank(job: Job) -> tuple[int, datetime, int]:
+    return (-job.priority, job.created_at, job.id.int)
 
 
 def _idle(job: Job) -> None:
