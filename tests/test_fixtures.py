@@ -328,3 +328,13 @@ def test_a_program_that_has_gone_to_another_driver_is_not_tested(
 
     done.assert_outcomes(errors=1)
     done.stdout.fnmatch_lines(["*InvalidDriver: queue 'q' was declared on a ModelDriver, *"])
+
+
+def test_tests_may_run_in_any_order(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(shop=PROGRAM, test_a=CASES, test_b=LAST)
+    pytester.makeconftest(
+        'pytest_plugins = ["gaffer.testing.fixtures"]\n'
+        "def pytest_collection_modifyitems(items):\n    items.reverse()\n"
+    )
+
+    pytester.runpytest_subprocess().assert_outcomes(passed=3, failed=1)
