@@ -11,11 +11,11 @@ from dataclasses import replace
 from math import ceil
 from typing import Any, TypeAlias
 
+from gaffer import execution
 from gaffer.clock import Clock
 from gaffer.driver import Driver
 from gaffer.drivers import Drivers
 from gaffer.errors import InvalidDriver
-from gaffer.execution import work
 from gaffer.heartbeat import Heartbeat
 from gaffer.instance import Gaffer
 from gaffer.job import Job
@@ -118,7 +118,7 @@ def watched(gaffer: Gaffer, queue: str) -> Iterator[list[BaseException]]:
     def work(job: Job) -> Any:
         assert conf.worker is not None
         try:
-            return work(conf.worker, job)
+            return execution.work(conf.worker, job)
         except BaseException as error:
             raised.append(error)
             raise
