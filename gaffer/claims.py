@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable
 from uuid import UUID
 
+from gaffer.clock import Clock
 from gaffer.driver import Claim
 from gaffer.errors import Conflict, DriverUnavailable, UnknownQueue
 from gaffer.heartbeat import Heartbeat
@@ -22,6 +23,9 @@ __all__ = ["Claims"]
 
 _log = logging.getLogger("gaffer.claims")
 
+_LANDED = 30.0
+"""Seconds after which a claim that was given up has been made by storage, or never will be."""
+
 
 class Claims:
     """Claims for the node of *heartbeat*. Used in the runner's turn only, but `out_of_hand`.
@@ -30,13 +34,19 @@ class Claims:
     """
 
     def __init__(
-        self, ledger: Ledger, heartbeat: Heartbeat, taken: Callable[[Iterable[UUID]], object]
+        self,
+        ledger: Ledger,
+        heartbeat: Heartbeat,
+        taken: Callable[[Iterable[UUID]], object],
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._ledger = ledger
         self._heartbeat = heartbeat
         self._taken = taken
         self._doubt = False
         self._held: set[Mark] = set()  # claimed by hand, and not settled
+        self._again_at: float | None = None  # when to look once more for a claim that was given up
         self._let_go = False  # of a job by hand, unsettled; written by any thread
         self.by_hand_ever = False
 
@@ -49,14 +59,24 @@ class Claims:
         """
         self.prepare(known)
         self._doubt = True
-        return self._ledger.claim(limit, self._heartbeat.node, even_paused=even_paused)
+        try:
+            return self._ledger.claim(limit, self._heartbeat.node, even_paused=even_paused)
+        except DriverUnavailable:
+            self._lost()
+            raise
+
+    def _lost(self) -> None:
+        """Note that a claim was given up, which storage may still make after the next look."""
+        self._again_at = self._clock.monotonic() + _LANDED
 
     def prepare(self, known: Callable[[], Iterable[Mark]]) -> None:
         """See to it that this node lives, and that no claim is in doubt."""
         self._heartbeat.ensure()
-        if self._doubt or self._let_go:
+        again = self._again_at is not None and self._clock.monotonic() >= self._again_at
+        if self._doubt or self._let_go or again:
             self._doubt, self._let_go = True, False
             self._reconcile({*known(), *self._held})
+            self._again_at = None if again else self._again_at
 
     def beside(self, limit: int, both: Callable[[Claim], list[Job]]) -> list[Job]:
         """Claim up to *limit* jobs by *both*, which writes too; after `prepare`, before `noted`.
@@ -68,6 +88,9 @@ class Claims:
             return both(self._ledger.claiming(limit, self._heartbeat.node))
         except (Conflict, UnknownQueue):
             self._doubt = False  # the write was refused, and nothing claimed
+            raise
+        except DriverUnavailable:
+            self._lost()
             raise
 
     def noted(self) -> None:
@@ -114,7 +137,7 @@ class Claims:
 
     def close(self, known: Callable[[], Iterable[Mark]]) -> None:
         """Give back all that is not *known*: soon nobody beats for it any more."""
-        if not self._held and not self._doubt and not self._let_go:
+        if not self._held and not self._doubt and not self._let_go and self._again_at is None:
             return
         try:
             self._reconcile(set(known()))

@@ -60,7 +60,7 @@ class Intake:
         self._suspects = suspects
         self._may = may
         self._failed = failed
-        self.claims = Claims(ledger, heartbeat, self._tell_taken)
+        self.claims = Claims(ledger, heartbeat, self._tell_taken, clock)
         self.lookout = Lookout(clock, looks)
         self.retry = Retry(clock)
         self.claimed_at: float | None = None  # when storage last took a claim

@@ -11,8 +11,8 @@ from uuid import UUID
 import pytest
 
 import gaffer
-from gaffer import Job, writing
-from gaffer.driver import JobFilter
+from gaffer import Job, claims, writing
+from gaffer.driver import Claim, DriverUnavailable, JobFilter
 from gaffer.testing.doubles import FaultyDriver
 from gaffer_driver_memory import MemoryDriver, Storage
 from tests.rig.waiting import KEEP, Gate, Recorder, states, stored_ids, until
@@ -132,6 +132,37 @@ def test_a_claim_whose_answer_was_lost_is_released_by_the_node_itself(
     assert runs == Counter(job.id for job in jobs)
     assert {queue.get(job.id).attempt for job in jobs} == {1}
     assert len(seen.of(gaffer.JobCompleted)) == 5
+
+
+class Landing(FaultyDriver):
+    """A driver whose first claim is given up, and is made when the second one comes."""
+
+    given_up: Claim | None = None
+    landed: Sequence[Job] = ()
+
+    def job_claim(self, claim: Claim) -> list[Job]:
+        """Give up, then be late, then be as any other."""
+        if self.given_up is None:
+            self.given_up = claim
+            raise DriverUnavailable("given up")
+        if not self.landed:
+            self.landed = super().job_claim(self.given_up)
+        return super().job_claim(claim)
+
+
+def test_a_claim_that_storage_makes_after_it_was_given_up_is_released(
+    driver: MemoryDriver, seen: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "_LANDED", 0.3)
+    landing = Landing(driver)
+    with gaffer.Gaffer(landing, hooks=[seen]) as g:
+        queue = g.ensure_queue("q", worker=lambda job: None, poll_interval=0.05, prune=KEEP)
+        job = queue.insert(1)
+
+        seen.wait(gaffer.JobCompleted)
+
+        assert [late.id for late in landing.landed] == [job.id]
+        assert queue.get(job.id).revision == 4  # claimed, released, claimed, completed
 
 
 def test_jobs_that_run_are_not_released_with_those_of_a_lost_claim(

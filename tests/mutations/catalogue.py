@@ -256,7 +256,7 @@ _OF_NODES = [
     Mutant(
         name="a lost claim is never reconciled",
         path="gaffer/claims.py",
-        old="        if self._doubt or self._let_go:\n",
+        old="        if self._doubt or self._let_go or again:\n",
         new="        if False:\n",
         tests=[
             f"{LOST_ANSWERS}::test_a_claim_whose_answer_was_lost_is_released_by_the_node_itself"
