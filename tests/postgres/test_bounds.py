@@ -144,6 +144,17 @@ def test_of_very_many_priorities_those_used_last_have_a_bound(time: Time) -> Non
     assert made.start("q").priorities == [-number for number in range(8, 40)]
 
 
+def test_a_look_at_the_whole_that_was_full_leaves_lower_priorities_without_a_bound(
+    time: Time,
+) -> None:
+    made = slowed([job(9, priority=7), job(1), job(2)], limit=3)
+    time.seconds += 1
+
+    made.learn(claim(2), made.start("q"), [job(10, priority=7), job(11, priority=7)], SLOW)
+
+    assert made.start("q") == Start([7], [after(11)])
+
+
 # -- the claim -------------------------------------------------------------------------------------
 
 
@@ -202,6 +213,22 @@ def test_what_the_bounds_hide_is_claimed_by_the_next_look_at_the_whole(
 
     assert hidden == []
     assert [job.payload for job in take(driver, now=after(60))] == ["hidden"]
+
+
+def test_jobs_that_became_due_and_were_left_over_are_claimed_next(driver: PostgresDriver) -> None:
+    later = driver.now() + timedelta(hours=1)
+    for number in range(3):
+        put(driver, payload=number, now=after(number), scheduled_at=later)
+    for number in range(2):
+        put(driver, payload=f"high {number}", priority=5, now=after(number), scheduled_at=later)
+    put(driver, payload="new", now=after(20))
+    for brought in ([], [], [job(9), job(10)]):
+        driver._bounds.learn(claim(), Start(), brought, SLOW)
+
+    claimed = [take(driver, limit=2, now=later) for _ in range(3)]
+
+    payloads = [[job.payload for job in jobs] for jobs in claimed]
+    assert payloads == [["high 0", "high 1"], [0, 1], [2, "new"]]
 
 
 # -- a snapshot that is held -----------------------------------------------------------------------

@@ -69,7 +69,8 @@ class Bounds:
     def learn(self, claim: Claim, start: Start, jobs: Sequence[Job], took: float | None) -> None:
         """Note that *claim*, which began at *start*, has brought *jobs*, in order.
 
-        *took* are the seconds of a look at the whole that took long.
+        *took* are the seconds of a look at the whole that took long, or that there was in spite of
+        the bounds.
         """
         if took is None and claim.queue not in self._guesses:
             return  # nearly always
@@ -81,13 +82,17 @@ class Bounds:
             if took is not None:
                 guess.slow += 1
                 guess.whole_at = monotonic() + max(_PAUSE, _SHARE * took)
-            self._move(guess, claim, jobs)
+            self._move(guess, claim, jobs, whole=start.whole or took is not None)
 
-    def _move(self, guess: _Guess, claim: Claim, jobs: Sequence[Job]) -> None:
+    def _move(self, guess: _Guess, claim: Claim, jobs: Sequence[Job], *, whole: bool) -> None:
         for job in jobs:
             guess.since.pop(job.priority, None)  # the one used last stands last
             guess.since[job.priority] = job.created_at
-        if claim.limit is None or len(jobs) < claim.limit:  # none are left, but for those to come
+        full = claim.limit is not None and len(jobs) >= claim.limit
+        if whole and full and jobs:  # what lies behind was not looked at: nothing is known of it
+            last = jobs[-1].priority
+            guess.since = {p: since for p, since in guess.since.items() if p >= last}
+        if not full:  # none are left, but for those to come
             for priority, since in guess.since.items():
                 guess.since[priority] = max(since, claim.now - _LATE)
         while len(guess.since) > _MOST:

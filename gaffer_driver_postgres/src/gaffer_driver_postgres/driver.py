@@ -184,7 +184,8 @@ class PostgresDriver(Opening):
 
     def job_claim(self, claim: Claim) -> list[Job]:
         """Claim jobs, in order."""
-        start = self._bounds.start(claim.queue)
+        # Who claims although the queue is paused wants all that is free, and may not come again.
+        start = Start() if claim.even_paused else self._bounds.start(claim.queue)
         values = claim_values(claim, start)
         rows = self._call("claim jobs", lambda c: c.execute(self._sql.job_claim, values).fetchall())
         return self._claimed(rows, claim, start)

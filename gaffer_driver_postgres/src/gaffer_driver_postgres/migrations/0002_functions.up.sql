@@ -118,7 +118,7 @@ END $$;
 --
 -- A look at the whole index that took long is told by a last row without an id, whose timeout are
 -- the seconds. With p_priorities and p_since the look begins there, see `ready_since_1`, unless jobs
--- have just become due: these may be older.
+-- have just become due: these may be older, and the look at the whole is told.
 CREATE OR REPLACE FUNCTION {schema}.claim_1(
     p_queue text,
     p_limit integer,
@@ -232,7 +232,9 @@ BEGIN
         j.priority, j.timeout, j.backoff, j.shutdown_timeout, j.hops,
         j.created_at AT TIME ZONE 'UTC', j.scheduled_at AT TIME ZONE 'UTC',
         j.result::text, j.errors::text;
-    IF v_took > 0.001 + 0.00002 * cardinality(v_ids) THEN
+    IF v_took > 0.001 + 0.00002 * cardinality(v_ids)
+        OR (v_due AND NOT v_chained AND cardinality(p_priorities) > 0)
+    THEN
         timeout := v_took;
         RETURN NEXT;
     END IF;
