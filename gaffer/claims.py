@@ -58,16 +58,7 @@ class Claims:
         *known* gives the jobs that this node knows to execute. Raise `DriverUnavailable`.
         """
         self.prepare(known)
-        self._doubt = True
-        try:
-            return self._ledger.claim(limit, self._heartbeat.node, even_paused=even_paused)
-        except DriverUnavailable:
-            self._lost()
-            raise
-
-    def _lost(self) -> None:
-        """Note that a claim was given up, which storage may still make after the next look."""
-        self._again_at = self._clock.monotonic() + _LANDED
+        return self.beside(limit, self._ledger.driver.job_claim, even_paused=even_paused)
 
     def prepare(self, known: Callable[[], Iterable[Mark]]) -> None:
         """See to it that this node lives, and that no claim is in doubt."""
@@ -78,19 +69,22 @@ class Claims:
             self._reconcile({*known(), *self._held})
             self._again_at = None if again else self._again_at
 
-    def beside(self, limit: int, both: Callable[[Claim], list[Job]]) -> list[Job]:
-        """Claim up to *limit* jobs by *both*, which writes too; after `prepare`, before `noted`.
+    def beside(
+        self, limit: int, call: Callable[[Claim], list[Job]], *, even_paused: bool = False
+    ) -> list[Job]:
+        """Claim up to *limit* jobs by *call*, which may write too; after `prepare`, before `noted`.
 
-        Raise what *both* raises.
+        Raise what *call* raises.
         """
         self._doubt = True
         try:
-            return both(self._ledger.claiming(limit, self._heartbeat.node))
+            return call(self._ledger.claiming(limit, self._heartbeat.node, even_paused=even_paused))
         except (Conflict, UnknownQueue):
             self._doubt = False  # the write was refused, and nothing claimed
             raise
         except DriverUnavailable:
-            self._lost()
+            # Storage may still make it, even after the next look.
+            self._again_at = self._clock.monotonic() + _LANDED
             raise
 
     def noted(self) -> None:

@@ -182,7 +182,7 @@ class Ledger:
     # -- changing ----------------------------------------------------------------------------------
 
     def claiming(self, limit: int | None, node: str, *, even_paused: bool = False) -> Claim:
-        """Return the claim, as of now, of up to *limit* jobs for *node*."""
+        """Return the claim, as of now, of up to *limit* jobs for *node*; see `claimed`."""
         return Claim(
             queue=self.conf.name,
             limit=limit,
@@ -191,10 +191,6 @@ class Ledger:
             now=self.driver.now(),
             even_paused=even_paused,
         )
-
-    def claim(self, limit: int | None, node: str, *, even_paused: bool = False) -> list[Job]:
-        """Claim up to *limit* jobs for *node*; `claimed` tells the hooks."""
-        return self.driver.job_claim(self.claiming(limit, node, even_paused=even_paused))
 
     def claimed(self, jobs: Sequence[Job], actor: Actor) -> None:
         """Tell the hooks of claimed jobs, when they are accounted for: a hook may claim, too."""

@@ -104,11 +104,9 @@ def claim(job: Job, *, now: datetime) -> Job:
 
 def settle(job: Job, outcome: Outcome, *, now: datetime, roll: float = 0.5) -> Job:
     """Return executing *job* as *outcome* leaves it. *roll*, in [0, 1), is the backoff's chance."""
-    if type(outcome) is Complete:  # first, and by itself: nearly all
+    if isinstance(outcome, Complete):  # first, and by itself: nearly all
         return _complete(job, outcome, now)
     match outcome:
-        case Complete():
-            return _complete(job, outcome, now)
         case Fail(reason):
             return _fail(job, reason, now, roll)
         case Cancel(reason):

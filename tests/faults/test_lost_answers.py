@@ -14,13 +14,8 @@ import gaffer
 from gaffer import Job, claims, writing
 from gaffer.driver import Claim, DriverUnavailable, JobFilter
 from gaffer.testing.doubles import FaultyDriver
-from gaffer_driver_memory import MemoryDriver, Storage
+from gaffer_driver_memory import MemoryDriver
 from tests.rig.waiting import KEEP, Gate, Recorder, states, stored_ids, until
-
-
-@pytest.fixture
-def faulty(storage: Storage) -> FaultyDriver:
-    return FaultyDriver(MemoryDriver(storage=storage))
 
 
 @pytest.fixture

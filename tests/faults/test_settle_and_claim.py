@@ -21,11 +21,6 @@ VERB = "job_write_and_claim"
 
 
 @pytest.fixture
-def faulty(storage: Storage) -> FaultyDriver:
-    return FaultyDriver(MemoryDriver(storage=storage))
-
-
-@pytest.fixture
 def g(faulty: FaultyDriver, seen: Recorder) -> Iterator[gaffer.Gaffer]:
     made = gaffer.Gaffer(faulty, hooks=[seen])
     try:

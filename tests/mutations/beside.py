@@ -55,8 +55,8 @@ MUTANTS = [
     Mutant(
         name="a claim beside a write is never in doubt",
         path="gaffer/claims.py",
-        old="        self._doubt = True\n        try:\n            return both",
-        new="        try:\n            return both",
+        old="        self._doubt = True\n        try:\n            return call",
+        new="        try:\n            return call",
         tests=[
             f"{SETTLE_AND_CLAIM}::test_when_the_answer_is_lost_each_job_still_ends_once",
             f"{SETTLE_AND_CLAIM}::test_an_error_of_another_kind_leaves_no_claimed_job_behind",
