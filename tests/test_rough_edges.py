@@ -24,7 +24,7 @@ KEEP: Any = {"interval": None}
 
 def test_every_verb_is_shielded_when_a_job_calls_it() -> None:
     """F31: what a verb holds must not be torn apart by a timeout."""
-    exempt = {"get_queue", "list_queues"}  # they look at a dict
+    exempt = {"get_queue", "list_queues", "task", "tasks"}  # one step in a dict, or a look at it
     verbs = {name: verb for name, verb in vars(gaffer).items() if hasattr(verb, "__self__")}
     by_hand = {name: vars(ClaimedJob)[name] for name in ("complete", "fail", "cancel", "schedule")}
 
