@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -12,13 +13,15 @@ import psycopg
 import pytest
 
 from gaffer import Conflict, Gaffer, Job, machine
+from gaffer.driver import Driver
 from gaffer_driver_postgres import PostgresDriver
 from gaffer_driver_postgres.statements import Statements, quoted
+from gaffer_driver_postgres.writing import Remembered
 from tests.rig.crowd import WHAT, Crowd, deadlocks, forwarding
 from tests.rig.waiting import PATIENCE, until
 
 from .conftest import MakeDriver
-from .verbs import claim, completed, seeded, settle_and_claim
+from .verbs import cancelled, claim, completed, failed, released, seeded, settle_and_claim
 
 SECONDS = 10.0
 
@@ -118,9 +121,7 @@ def test_a_claim_beside_a_write_does_not_wait_for_who_waits_for_its_rows(
         except Conflict as conflict:
             refused.update(conflict.ids)
 
-    with psycopg.connect(impatient) as other:
-        hold = psycopg.sql.SQL("SELECT FROM {} WHERE id = %s FOR UPDATE")
-        other.execute(hold.format(psycopg.sql.Identifier(schema, "jobs")), [plain.id])
+    with held(impatient, schema, plain):
         both = threading.Thread(target=lambda: claimed.extend(settle_and_claim(here, [ended])))
         late = threading.Thread(target=settle_there)
         both.start()
@@ -129,7 +130,6 @@ def test_a_claim_beside_a_write_does_not_wait_for_who_waits_for_its_rows(
             g.insert("q", 3, chain="b")  # from now on a claim needs the lock
         late.start()  # has that, or waits for it, and for the row
         until(lambda: _waiting(impatient) == 2)
-        other.rollback()
     both.join(PATIENCE)
     late.join(PATIENCE)
     for driver in drivers:
@@ -138,6 +138,75 @@ def test_a_claim_beside_a_write_does_not_wait_for_who_waits_for_its_rows(
     assert deadlocks(impatient) == 0
     assert [job.id for job in claimed] == [job.id for job in new]
     assert refused == {plain.id}
+
+
+def test_rows_are_locked_in_one_order_whatever_is_written_with_the_ends(
+    impatient: str, schema: str, g: Gaffer, drivers: list[PostgresDriver]
+) -> None:
+    """F21."""
+    here, there = drivers
+    first = g.insert("q", 1, priority=-1)
+    g.insert_many("q", [2, 3])
+    middle, last = sorted(claim(here, 2), key=lambda job: job.id)
+    taken_for_lost = [cancelled(there, first), failed(there, middle), failed(there, last)]
+    ended = [cancelled(here, first), completed(here, last)]
+    outcomes: list[str] = []
+
+    with held(impatient, schema, middle):
+        late = _writing(there, taken_for_lost, outcomes)
+        until(lambda: _waiting(impatient) == 1)  # it holds the first
+        both = _writing(here, ended, outcomes)
+        until(lambda: _waiting(impatient) == 2)
+    late.join(PATIENCE)
+    both.join(PATIENCE)
+    for driver in drivers:
+        driver.stop()
+
+    assert deadlocks(impatient) == 0
+    assert outcomes == ["written", "refused"]
+
+
+def test_two_who_forward_the_same_job_do_not_wait_for_each_other(
+    impatient: str, schema: str, g: Gaffer, drivers: list[PostgresDriver]
+) -> None:
+    """F21: whoever takes a worker for dead, and that worker."""
+    here, there = drivers
+    g.insert("q", 1)
+    [job] = claim(here)
+    ended = completed(here, job)
+    made = machine.template(g.get_queue("r"))
+    id = machine.forwarded_id(ended, "r")
+    copy = machine.create(made, "null", id=id, now=here.now())
+    outcomes: list[str] = []
+
+    with held(impatient, schema, job):
+        worker = _writing(here, [copy, ended], outcomes)
+        until(lambda: _waiting(impatient) == 1)
+        rescuer = _writing(there, [copy, ended], outcomes)
+        until(lambda: _waiting(impatient) == 2)
+    worker.join(PATIENCE)
+    rescuer.join(PATIENCE)
+    for driver in drivers:
+        driver.stop()
+
+    assert deadlocks(impatient) == 0
+    assert outcomes == ["written", "refused"]
+
+
+def test_a_job_claimed_again_is_not_forgotten_for_what_befell_it_before(
+    drivers: list[PostgresDriver], g: Gaffer
+) -> None:
+    here, there = drivers
+    g.insert("q", 1)
+    [job] = claim(there)
+    remembered = Remembered()
+    here.job_write([released(here, job)])  # as a rescue does; its thread is slow from here on
+    [again] = claim(here)
+
+    remembered.add([again])
+    remembered.forget([released(here, job)])
+
+    assert remembered.before(completed(here, again)) is again
 
 
 def test_a_forward_into_a_queue_that_is_deleted_waits_for_nobody_who_waits_for_it(
@@ -157,16 +226,13 @@ def test_a_forward_into_a_queue_that_is_deleted_waits_for_nobody_who_waits_for_i
         except Conflict:
             outcomes.append("too late")
 
-    with psycopg.connect(impatient) as other:
-        hold = psycopg.sql.SQL("SELECT FROM {} WHERE id = %s FOR UPDATE")
-        other.execute(hold.format(psycopg.sql.Identifier(schema, "jobs")), [first.id])
+    with held(impatient, schema, first):
         deleting = threading.Thread(target=lambda: drivers[1].queue_delete("q", jobs=True))
         forwarding = threading.Thread(target=forward)
         deleting.start()
         until(lambda: _waiting(impatient) == 1)
         forwarding.start()
         until(lambda: _waiting(impatient) == 2)
-        other.rollback()
     deleting.join(PATIENCE)
     forwarding.join(PATIENCE)
     for driver in drivers:
@@ -174,6 +240,31 @@ def test_a_forward_into_a_queue_that_is_deleted_waits_for_nobody_who_waits_for_i
 
     assert outcomes == ["too late"]
     assert deadlocks(impatient) == 0
+
+
+@contextmanager
+def held(conninfo: str, schema: str, job: Job) -> Iterator[None]:
+    """Lock the row of *job* from elsewhere."""
+    with psycopg.connect(conninfo) as other:
+        hold = psycopg.sql.SQL("SELECT FROM {} WHERE id = %s FOR UPDATE")
+        other.execute(hold.format(psycopg.sql.Identifier(schema, "jobs")), [job.id])
+        yield
+        other.rollback()
+
+
+def _writing(driver: Driver, jobs: Sequence[Job], outcomes: list[str]) -> threading.Thread:
+    """Return a thread that writes *jobs*, and adds how it went to *outcomes*."""
+
+    def write() -> None:
+        try:
+            driver.job_write(jobs)
+            outcomes.append("written")
+        except Conflict:
+            outcomes.append("refused")
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    return thread
 
 
 def _waiting(conninfo: str) -> int:

@@ -80,10 +80,12 @@ class Remembered:
                 del self._jobs[next(iter(self._jobs))]
 
     def forget(self, jobs: Sequence[Job]) -> None:
-        """Forget *jobs*."""
+        """Forget what *jobs*, written, were claimed as; not what has been claimed since."""
         with self._lock:
             for job in jobs:
-                self._jobs.pop(job.id.int, None)
+                before = self._jobs.get(job.id.int)
+                if before is not None and before.revision < job.revision:
+                    del self._jobs[job.id.int]
 
     def before(self, job: Job) -> Job | None:
         """Return what *job* was claimed as, if no more has changed than an end changes."""
@@ -120,6 +122,10 @@ class Batch:
         if batch.new and (batch.ends or batch.others):
             batch.others += batch.new
             batch.new = []
+        if batch.ends and any(job.revision for job in batch.others):
+            # By two statements rows would be locked in two turns, and not in the order of all.
+            batch.others += [job for _, job in batch.ends]
+            batch.ends = []
         return batch
 
 

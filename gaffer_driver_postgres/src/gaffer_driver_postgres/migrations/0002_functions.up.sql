@@ -402,25 +402,7 @@ DECLARE
 BEGIN
     PERFORM {schema}.lock_write_1('{}', p_jobs);
 
-    WITH w AS MATERIALIZED (SELECT * FROM json_to_recordset(p_jobs) AS w (
-            id uuid, queue text, kind text, chain text, payload text, state text, revision integer,
-            attempt integer, max_attempts integer, priority integer, timeout double precision,
-            backoff text, shutdown_timeout double precision, hops integer, created_at timestamptz,
-            scheduled_at timestamptz, attempted_at timestamptz, completed_at timestamptz,
-            failed_at timestamptz, cancelled_at timestamptz, result text, errors text
-        ))
-    INSERT INTO {schema}.jobs (
-        id, queue_id, kind, chain, payload, state, revision, attempt, max_attempts, priority,
-        timeout, backoff, shutdown_timeout, hops, created_at, scheduled_at, attempted_at,
-        completed_at, failed_at, cancelled_at, result, errors
-    )
-    SELECT
-        w.id, (SELECT q.id FROM {schema}.queues q WHERE q.name = w.queue), w.kind, w.chain,
-        w.payload::json, w.state, 0, w.attempt, w.max_attempts, w.priority, w.timeout, w.backoff,
-        w.shutdown_timeout, w.hops, w.created_at, w.scheduled_at, w.attempted_at, w.completed_at,
-        w.failed_at, w.cancelled_at, w.result::json, w.errors::json
-    FROM w WHERE w.revision = 0;
-
+    -- Rows that are there first, as where ends are settled and what they become is inserted.
     WITH w AS MATERIALIZED (
         SELECT * FROM json_to_recordset(p_jobs) AS w (
             id uuid, queue text, kind text, chain text, payload text, state text, revision integer,
@@ -445,6 +427,25 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'storage holds other revisions' USING ERRCODE = 'GFC01';
     END IF;
+
+    WITH w AS MATERIALIZED (SELECT * FROM json_to_recordset(p_jobs) AS w (
+            id uuid, queue text, kind text, chain text, payload text, state text, revision integer,
+            attempt integer, max_attempts integer, priority integer, timeout double precision,
+            backoff text, shutdown_timeout double precision, hops integer, created_at timestamptz,
+            scheduled_at timestamptz, attempted_at timestamptz, completed_at timestamptz,
+            failed_at timestamptz, cancelled_at timestamptz, result text, errors text
+        ))
+    INSERT INTO {schema}.jobs (
+        id, queue_id, kind, chain, payload, state, revision, attempt, max_attempts, priority,
+        timeout, backoff, shutdown_timeout, hops, created_at, scheduled_at, attempted_at,
+        completed_at, failed_at, cancelled_at, result, errors
+    )
+    SELECT
+        w.id, (SELECT q.id FROM {schema}.queues q WHERE q.name = w.queue), w.kind, w.chain,
+        w.payload::json, w.state, 0, w.attempt, w.max_attempts, w.priority, w.timeout, w.backoff,
+        w.shutdown_timeout, w.hops, w.created_at, w.scheduled_at, w.attempted_at, w.completed_at,
+        w.failed_at, w.cancelled_at, w.result::json, w.errors::json
+    FROM w WHERE w.revision = 0;
 
     PERFORM {schema}.free_chains_1(ARRAY(
         SELECT w.id FROM json_to_recordset(p_jobs) AS w (id uuid, chain text)
