@@ -31,7 +31,7 @@ LAYERS = {
             "watchdog execution crew heartbeat turn suspects",
             "runner intake roster outbox claims pruner hand drivers logs",
             "supervisor queue tasks",
-            "process instance rehearsal __init__",
+            "process declaring instance rehearsal __init__",
         ]
     )
     for module in modules.split()
@@ -56,7 +56,8 @@ PEERS = {
     ("intake", "roster"),
     ("intake", "outbox"),
     ("intake", "claims"),
-    ("instance", "process"),
+    ("declaring", "process"),
+    ("instance", "declaring"),
     ("rehearsal", "instance"),
     ("__init__", "instance"),
 }
