@@ -20,7 +20,9 @@ from gaffer.testing.values import new_job
 from gaffer_driver_postgres import PostgresDriver
 from gaffer_driver_postgres.connections import Cursor
 
-MANY = 50_000
+from .verbs import moved
+
+MANY = 20_000
 FEW = 400
 """More rows and index entries than any verb below has to read for ten jobs."""
 
@@ -106,16 +108,20 @@ def table(
     return made
 
 
-def warm_up_empty(table: Table) -> None:
-    """Have every verb plan while the table is empty, and known to be."""
+def warm_up(table: Table, rows: int) -> None:
+    """Have every verb plan while the table has *rows*, and is known to have no more."""
+    table.fill("completed", rows)
     table.run("VACUUM ANALYZE {s}.jobs")
     for _ in range(8):
         job = table.driver.job_write([new_job("q", now=table.driver.now())])[0]
         work_one(table.driver)
-        table.driver.job_prune("q", {JobState.COMPLETED: "all"}, 10)
         table.driver.job_orphans(None, 20.0)
         table.driver.job_get(job.id)
-    table.run("VACUUM ANALYZE {s}.jobs")
+        table.driver.job_delete(job.id)
+        cancel_one(table.driver)
+    old = table.driver.now() - timedelta(hours=1)
+    for _ in range(8):
+        table.driver.job_prune("q", {JobState.COMPLETED: "all" if not rows else old}, 10)
 
 
 def know_all(table: Table) -> None:
@@ -139,14 +145,22 @@ def work_one(driver: PostgresDriver) -> None:
     settle(driver, take(driver))
 
 
-STATISTICS = ["planned while empty", "never analyzed", "analyzed"]
+def cancel_one(driver: PostgresDriver) -> None:
+    """Write a job whole, and not only what an end changes."""
+    [job] = driver.job_write([new_job("q", now=driver.now())])
+    driver.job_write([machine.cancel(job, now=driver.now())])
+    driver.job_delete(job.id)
+
+
+ROWS = {"planned while empty": 0, "planned with one row": 1, "planned with three rows": 3}
+STATISTICS = [*ROWS, "never analyzed", "analyzed"]
 
 
 @pytest.fixture(params=STATISTICS)
 def known(request: pytest.FixtureRequest, table: Table) -> Callable[[], None]:
     """Give what is to be called when the table is full."""
-    if request.param == "planned while empty":
-        warm_up_empty(table)
+    if request.param in ROWS:
+        warm_up(table, ROWS[request.param])
     return (lambda: know_all(table)) if request.param == "analyzed" else (lambda: None)
 
 
@@ -188,6 +202,18 @@ def test_the_end_of_an_attempt_reads_its_own_row(table: Table, known: Callable[[
     for _ in range(3):
         jobs = take(table.driver)
         assert table.reads(lambda jobs=jobs: settle(table.driver, jobs)) < FEW  # type: ignore[misc]
+
+
+def test_a_job_that_is_written_whole_is_found_by_its_id(
+    table: Table, known: Callable[[], None]
+) -> None:
+    table.fill("available")
+    [job] = table.driver.job_write([new_job("q", now=table.driver.now())])
+    known()
+
+    for _ in range(3):
+        job = moved(table.driver, job, priority=1, delay=0.0)
+        assert table.reads(lambda job=job: table.driver.job_write([job])) < FEW  # type: ignore[misc]
 
 
 def test_the_end_of_a_chains_attempt_reads_the_next_in_line(

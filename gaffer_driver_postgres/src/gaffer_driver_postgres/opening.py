@@ -215,10 +215,15 @@ class Opening(Driver):
         return self._connections.call(what, work, **options)
 
     def _read(self, what: str, statement: str, values: Any = ()) -> list[tuple[Any, ...]]:
-        """Return the rows of a statement that may be repeated."""
-        return self._call(  # type: ignore[no-any-return]
-            what, lambda cursor: cursor.execute(statement, values).fetchall(), again=True
-        )
+        """Return the rows of a statement that may be repeated.
+
+        Planned each time: a plan that was made while the table was all but empty reads all of it.
+        """
+
+        def read(cursor: Cursor) -> list[tuple[Any, ...]]:
+            return cursor.execute(statement, values, prepare=False).fetchall()
+
+        return self._call(what, read, again=True)  # type: ignore[no-any-return]
 
     # -- migrations ----------------------------------------------------------------------------
 

@@ -76,6 +76,11 @@ _ARRAYS = (
     "%s::uuid[], %s::int[], %s::text[], %s::int[], %s::timestamptz[], %s::timestamptz[], "
     "%s::text[], %s::text[], %s::boolean"
 )
+_CLAIMED = """
+    c.id, c.kind, c.chain, c.payload::text, c.revision, c.attempt, c.max_attempts, c.priority,
+    c.timeout, c.backoff, c.shutdown_timeout, c.hops, c.created_at, c.scheduled_at,
+    c.result::text, c.errors::text
+"""  # cast here: within the functions large payloads are only pointed at
 _CLAIM = "%s, %s::int, %s::int, %s, %s::timestamptz, %s::boolean, %s::int[], %s::timestamptz[]"
 
 _TEXTS = {
@@ -146,7 +151,7 @@ _TEXTS = {
             unnest(%s::uuid[], %s::json[]) AS w (id, payload)
     """,
     "settle": f"SELECT {{s}}.settle_1({_ARRAYS})",
-    "settle_and_claim": f"SELECT * FROM {{s}}.settle_and_claim_1({_ARRAYS}, {_CLAIM})",
+    "settle_and_claim": (f"SELECT {_CLAIMED} FROM {{s}}.settle_and_claim_1({_ARRAYS}, {_CLAIM}) c"),
     "write": "SELECT {s}.write_1(%s::json)",
     "settle_and_write": f"SELECT {{s}}.settle_and_write_1({_ARRAYS}, %s::json)",
     "revisions": "SELECT j.id, j.revision FROM {s}.jobs j WHERE j.id = ANY (%s::uuid[])",
@@ -157,7 +162,7 @@ _TEXTS = {
     """,
     "job_delete": "SELECT {s}.delete_1(%s::uuid)",
     "job_stats": "SELECT s.state, s.number, s.oldest, s.newest FROM {s}.stats_1(%s) s",
-    "job_claim": f"SELECT * FROM {{s}}.claim_1({_CLAIM})",
+    "job_claim": f"SELECT {_CLAIMED} FROM {{s}}.claim_1({_CLAIM}) c",
     "job_prune": "SELECT {s}.prune_1(%s, %s::text[], %s::timestamptz[], %s::int)",
     "node_beat": """
         INSERT INTO {s}.nodes AS n (name, beat_at) VALUES (%s, {s}.clock())

@@ -130,10 +130,10 @@ CREATE OR REPLACE FUNCTION {schema}.claim_1(
     p_since timestamptz[],
     p_chains boolean DEFAULT true
 ) RETURNS TABLE (
-    id uuid, kind text, chain text, payload text, revision integer, attempt integer,
+    id uuid, kind text, chain text, payload json, revision integer, attempt integer,
     max_attempts integer, priority integer, timeout double precision, backoff text,
     shutdown_timeout double precision, hops integer, created_at timestamp, scheduled_at timestamp,
-    result text, errors text
+    result json, errors json
 )
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan
@@ -228,10 +228,10 @@ BEGIN
     UPDATE {schema}.jobs j
     SET state = 'executing', revision = j.revision + 1, attempted_at = p_now, node = p_node
     WHERE j.id = ANY (v_ids)
-    RETURNING j.id, j.kind, j.chain, j.payload::text, j.revision, j.attempt, j.max_attempts,
+    RETURNING j.id, j.kind, j.chain, j.payload, j.revision, j.attempt, j.max_attempts,
         j.priority, j.timeout, j.backoff, j.shutdown_timeout, j.hops,
         j.created_at AT TIME ZONE 'UTC', j.scheduled_at AT TIME ZONE 'UTC',
-        j.result::text, j.errors::text;
+        j.result, j.errors;
     IF v_took > 0.001 + 0.00002 * cardinality(v_ids)
         OR (v_due AND NOT v_chained AND cardinality(p_priorities) > 0)
     THEN
@@ -262,6 +262,10 @@ END $$;
 
 -- Writes the ends of attempts: only what these change. All or none; the ids ascend, so that two
 -- batches never wait for each other. A NULL in p_errors leaves the errors as they are.
+--
+-- Rows are found by an array, and hashed: for the sake of a plan that was made while the table held
+-- a row or two. A nested loop may then read the whole of it, however much there is by now. The hash
+-- stays in memory, where it keeps the order.
 CREATE OR REPLACE FUNCTION {schema}.settle_1(
     p_ids uuid[],
     p_revisions integer[],
@@ -275,8 +279,8 @@ CREATE OR REPLACE FUNCTION {schema}.settle_1(
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off AS $$
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_nestloop = off
+SET enable_mergejoin = off SET hash_mem_multiplier = 1000 AS $$
 DECLARE
     v_count integer;
 BEGIN
@@ -298,7 +302,7 @@ BEGIN
     FROM unnest(
         p_ids, p_revisions, p_states, p_attempts, p_scheduled, p_ended, p_results, p_errors
     ) AS w (id, revision, state, attempt, scheduled_at, ended_at, result, errors)
-    WHERE j.id = w.id AND j.revision = w.revision - 1;
+    WHERE j.id = ANY (p_ids) AND j.id = w.id AND j.revision = w.revision - 1;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     IF v_count <> cardinality(p_ids) THEN
         RAISE EXCEPTION 'storage holds other revisions' USING ERRCODE = 'GFC01';
@@ -333,10 +337,10 @@ CREATE OR REPLACE FUNCTION {schema}.settle_and_claim_1(
     p_priorities integer[],
     p_since timestamptz[]
 ) RETURNS TABLE (
-    id uuid, kind text, chain text, payload text, revision integer, attempt integer,
+    id uuid, kind text, chain text, payload json, revision integer, attempt integer,
     max_attempts integer, priority integer, timeout double precision, backoff text,
     shutdown_timeout double precision, hops integer, created_at timestamp, scheduled_at timestamp,
-    result text, errors text
+    result json, errors json
 )
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan AS $$
@@ -395,8 +399,8 @@ END $$;
 CREATE OR REPLACE FUNCTION {schema}.write_1(p_jobs json) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off AS $$
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_nestloop = off
+SET enable_mergejoin = off SET hash_mem_multiplier = 1000 AS $$
 DECLARE
     v_count integer;
 BEGIN
@@ -420,7 +424,9 @@ BEGIN
         attempted_at = w.attempted_at, completed_at = w.completed_at, failed_at = w.failed_at,
         cancelled_at = w.cancelled_at, result = w.result::json, errors = w.errors::json,
         node = CASE WHEN w.state = 'executing' THEN j.node END
-    FROM w WHERE j.id = w.id AND j.revision = w.revision - 1;
+    FROM w
+    WHERE j.id = ANY (ARRAY(SELECT w.id FROM json_to_recordset(p_jobs) AS w (id uuid)))
+        AND j.id = w.id AND j.revision = w.revision - 1;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     IF v_count <> (
         SELECT count(*) FROM json_to_recordset(p_jobs) AS w (revision integer) WHERE w.revision > 0
@@ -478,7 +484,8 @@ END $$;
 
 CREATE OR REPLACE FUNCTION {schema}.delete_1(p_id uuid) RETURNS boolean
 LANGUAGE plpgsql VOLATILE
-SET plan_cache_mode = force_generic_plan AS $$
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     v_job record;
 BEGIN
@@ -543,7 +550,8 @@ CREATE OR REPLACE FUNCTION {schema}.prune_incomplete_1(
     p_queue integer, p_state text, p_before timestamptz, p_limit integer
 ) RETURNS SETOF uuid
 LANGUAGE plpgsql VOLATILE
-SET plan_cache_mode = force_generic_plan AS $$
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     v_chains text[];
     v_ids uuid[];
@@ -630,14 +638,15 @@ SET enable_mergejoin = off AS $$
 DECLARE
     v_now timestamptz := {schema}.clock();
 BEGIN
+    -- Not by EXISTS: for that a plan may read all that wait, of all queues, into a hash.
     RETURN QUERY
     SELECT q.name FROM {schema}.queues q
-    WHERE q.name = ANY (p_queues) AND NOT q.paused AND (
-        EXISTS (SELECT FROM {schema}.jobs j WHERE j.queue_id = q.id AND j.state = 'available')
-        OR EXISTS (
-            SELECT FROM {schema}.jobs j
-            WHERE j.queue_id = q.id AND j.state = 'scheduled' AND j.scheduled_at <= v_now
-        )
+    WHERE q.name = ANY (p_queues) AND NOT q.paused AND coalesce(
+        (SELECT true FROM {schema}.jobs j
+            WHERE j.queue_id = q.id AND j.state = 'available' LIMIT 1),
+        (SELECT true FROM {schema}.jobs j
+            WHERE j.queue_id = q.id AND j.state = 'scheduled' AND j.scheduled_at <= v_now LIMIT 1),
+        false
     );
 END $$;
 
