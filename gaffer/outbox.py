@@ -12,12 +12,16 @@ from gaffer.execution import Execution
 from gaffer.failures import timed_out
 from gaffer.job import Fail, Job, Schedule
 from gaffer.ledger import Ledger
+from gaffer.portion import Portion
 from gaffer.step import Mark, Step, mark
 from gaffer.writing import Claiming
 
 __all__ = ["Outbox"]
 
 _log = logging.getLogger("gaffer.outbox")
+
+_MOST = 1_000
+"""Jobs per write."""
 
 
 class Outbox:
@@ -31,6 +35,7 @@ class Outbox:
         self._settled = settled
         # Of one job there may be several: taken from us, and claimed by us again meanwhile.
         self._steps: dict[Mark, Step] = {}
+        self._portion = Portion(_MOST)
         self._in_hand: dict[Mark, Step] = {}  # being written, or their hooks being called
 
     def __len__(self) -> int:
@@ -78,13 +83,17 @@ class Outbox:
         return self._ledger.settling(job, execution.outcome, "worker", now)
 
     def write(self, claiming: Claiming | None = None) -> Exception | None:
-        """Write all there is, and claim beside it; return why something has to be tried again.
+        """Write what there is, and claim beside it; return why something has to be tried again.
 
         If the batch as a whole is refused by an error of the driver, each step is tried alone, so
         that one that cannot be stored does not hold up the others.
         """
         steps = self._emptied()
         error = self._write(steps, claiming)
+        if isinstance(error, DriverUnavailable):
+            self._portion.failed(len(steps))
+        elif error is None:
+            self._portion.succeeded()
         passing = isinstance(error, DriverUnavailable | UnknownQueue)
         if error is None or passing or len(steps) == 1:
             return error
@@ -96,6 +105,8 @@ class Outbox:
         taken: dict[int, Mark] = {}
         for key in self._steps:
             taken.setdefault(key[0], key)  # a job's next one comes with the next write
+            if len(taken) == self._portion.size:
+                break
         steps = {key: self._steps.pop(key) for key in taken.values()}
         self._in_hand.update(steps)
         return list(steps.values())

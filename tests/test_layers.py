@@ -23,7 +23,7 @@ LAYERS = {
     for layer, modules in enumerate(
         [
             "errors clock ids token",
-            "job checks conf codec info pace health",
+            "job checks conf codec info pace portion health",
             "machine events failures forms",
             "driver annotations",
             "ledger step writing selection discovery service asking interrupt retry lookout "
