@@ -8,8 +8,8 @@ __all__ = ["Portion"]
 class Portion:
     """At most *most* at once, and fewer after a call that storage did not answer.
 
-    It may have been too much for the time that a call has: jobs can be large, and networks slow. The
-    same again would fail again, for good. Used by one thread at a time.
+    It may have been too much for the time that a call has: jobs can be large, and networks slow.
+    The same again would fail again, for good. Used by one thread at a time.
     """
 
     def __init__(self, most: int) -> None:

@@ -164,15 +164,16 @@ class Connections:
         *,
         again: bool = False,
         timeout: float | None = None,
+        times: int = 1,
     ) -> T:
         """Return what *work* returns for a cursor of an autocommitting connection.
 
-        All within *timeout* seconds, or the driver's. What the server rolled back is tried again;
-        with *again*, which is for reading, a lost connection is replaced once. Raise
-        `DriverUnavailable` where the same may succeed later, `DriverError` where not; SQLSTATEs of
-        gaffer's own and violated constraints are let through.
+        All within *timeout* seconds, or the driver's, so many *times*. What the server rolled back
+        is tried again; with *again*, which is for reading, a lost connection is replaced once.
+        Raise `DriverUnavailable` where the same may succeed later, `DriverError` where not;
+        SQLSTATEs of gaffer's own and violated constraints are let through.
         """
-        deadline = monotonic() + (timeout or self.options.timeout)
+        deadline = monotonic() + (timeout or self.options.timeout) * times
         for tries in range(_TRIES):
             left = deadline - monotonic()
             try:

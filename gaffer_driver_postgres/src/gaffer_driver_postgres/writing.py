@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
@@ -42,11 +42,15 @@ from gaffer_driver_postgres.statements import Statements
 
 __all__ = ["Batch", "Remembered", "Writer", "explain"]
 
-Caller = Callable[[str, Callable[[Cursor], Any]], Any]
+Caller = Callable[..., Any]
+"""`Connections.call`, or the like."""
 T = TypeVar("T")
 
 _TRIES = 5
 _MOST_REMEMBERED = 10_000
+_MOST_AT_ONCE = 10_000
+_LARGEST = 8_000_000
+"""Jobs, and characters of their payloads, that one statement inserts: a quarter of a second."""
 
 _unchanged = attrgetter(
     "queue", "kind", "chain", "payload_json", "max_attempts", "priority", "timeout", "backoff",
@@ -138,12 +142,22 @@ class Writer:
 
     def write(self, call: Caller, jobs: Sequence[Job], remembered: Remembered) -> None:
         """Write *jobs*; raise `Conflict` or `UnknownQueue`, or what *call* raises."""
+        parts = _parts(jobs)
 
         def write() -> None:
+            if len(parts) > 1:
+                call("write", lambda cursor: self._in_parts(cursor, parts), times=len(parts))
+                return
             statement, values = self.statement(Batch.of(jobs, remembered))
             call("write", lambda cursor: cursor.execute(statement, values))
 
         self._insist(call, jobs, write)
+
+    def _in_parts(self, cursor: Cursor, parts: Iterable[Sequence[Job]]) -> None:
+        """Insert all parts or none."""
+        with cursor.connection.transaction():
+            for part in parts:
+                cursor.execute(*self.statement(Batch.of(part, Remembered())))
 
     def write_and_claim(
         self,
@@ -315,6 +329,25 @@ class Writer:
             ),
             any(job.chain is not None for job in jobs),
         ]
+
+
+def _parts(jobs: Sequence[Job]) -> list[Sequence[Job]]:
+    """Return new *jobs* of one queue in parts for which a call has time; others as they are."""
+    first = jobs[0]
+    if first.revision or len(jobs) == 1:
+        return [jobs]
+    size = sum([len(job.payload_json) for job in jobs])
+    if len(jobs) <= _MOST_AT_ONCE and size <= _LARGEST:
+        return [jobs]
+    if any(job.revision or job.queue != first.queue for job in jobs):
+        return [jobs]
+    parts, begin, size = [], 0, 0
+    for end, job in enumerate(jobs):
+        size += len(job.payload_json)
+        if end > begin and (end - begin == _MOST_AT_ONCE or size > _LARGEST):
+            parts.append(jobs[begin:end])
+            begin, size = end, len(job.payload_json)
+    return [*parts, jobs[begin:]]
 
 
 def _refused(error: psycopg.Error) -> bool:
