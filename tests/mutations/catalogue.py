@@ -39,16 +39,18 @@ _OF_WRITES = [
         path=FUNCTIONS,
         old=(
             "scheduled_at, ended_at, result, errors)\n"
-            "    WHERE j.id = w.id AND j.revision = w.revision - 1;"
+            "    WHERE j.id = ANY (p_ids) AND j.id = w.id AND j.revision = w.revision - 1;"
         ),
-        new="scheduled_at, ended_at, result, errors)\n    WHERE j.id = w.id;",
+        new=(
+            "scheduled_at, ended_at, result, errors)\n    WHERE j.id = ANY (p_ids) AND j.id = w.id;"
+        ),
         tests=[f"{RACES}::test_of_two_writes_of_one_revision_one_counts_and_all_of_it"],
     ),
     Mutant(
         name="write asks for no revision",
         path=FUNCTIONS,
-        old="    FROM w WHERE j.id = w.id AND j.revision = w.revision - 1;",
-        new="    FROM w WHERE j.id = w.id;",
+        old="(id uuid)))\n        AND j.id = w.id AND j.revision = w.revision - 1;",
+        new="(id uuid)))\n        AND j.id = w.id;",
         tests=[f"{SUITE}::test_a_revision_that_is_not_the_next_changes_nothing"],
         options=ON_POSTGRES,
     ),
