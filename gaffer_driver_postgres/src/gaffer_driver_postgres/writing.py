@@ -310,7 +310,8 @@ class Writer:
         ]
 
     def _settle(self, ends: Sequence[tuple[Job, Job]]) -> Sequence[Any]:
-        # In ascending order, so that no two batches lock rows in different ones.
+        # In ascending order, as the index gives them: whichever of the two a plan goes by, no two
+        # batches lock rows in different ones.
         ends = sorted(ends, key=lambda pair: pair[1].id.int)
         jobs = [job for _, job in ends]
         return [
