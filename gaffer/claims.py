@@ -17,11 +17,15 @@ from gaffer.errors import Conflict, DriverUnavailable, UnknownQueue
 from gaffer.heartbeat import Heartbeat
 from gaffer.job import Job
 from gaffer.ledger import Ledger
+from gaffer.portion import Portion
 from gaffer.step import Mark, mark
 
 __all__ = ["Claims"]
 
 _log = logging.getLogger("gaffer.claims")
+
+_MOST = 100
+"""Jobs per claim; a queue without a limit claims again until there are no more."""
 
 _LANDED = 30.0
 """Seconds after which a claim that was given up has been made by storage, or never will be."""
@@ -44,6 +48,7 @@ class Claims:
         self._ledger = ledger
         self._heartbeat = heartbeat
         self._taken = taken
+        self.portion = Portion(_MOST)
         self._doubt = False
         self._held: set[Mark] = set()  # claimed by hand, and not settled
         self._again_at: float | None = None  # when to look once more for a claim that was given up
@@ -78,14 +83,17 @@ class Claims:
         """
         self._doubt = True
         try:
-            return call(self._ledger.claiming(limit, self._heartbeat.node, even_paused=even_paused))
+            jobs = call(self._ledger.claiming(limit, self._heartbeat.node, even_paused=even_paused))
         except (Conflict, UnknownQueue):
             self._doubt = False  # the write was refused, and nothing claimed
             raise
         except DriverUnavailable:
             # Storage may still make it, even after the next look.
             self._again_at = self._clock.monotonic() + _LANDED
+            self.portion.failed(limit)
             raise
+        self.portion.succeeded()
+        return jobs
 
     def noted(self) -> None:
         """Note that the caller has a hold of what the last claim returned."""

@@ -20,7 +20,6 @@ from gaffer.ledger import Ledger
 from gaffer.lookout import Lookout
 from gaffer.outbox import Outbox
 from gaffer.pace import Pace
-from gaffer.portion import Portion
 from gaffer.retry import Retry
 from gaffer.roster import Roster
 from gaffer.step import Mark
@@ -30,9 +29,6 @@ from gaffer.writing import Claiming
 __all__ = ["Intake"]
 
 _log = logging.getLogger("gaffer.intake")
-
-_MOST = 100
-"""Jobs per claim; a queue without a limit claims again until there are no more."""
 
 
 class Intake:
@@ -64,7 +60,6 @@ class Intake:
         self.claims = Claims(ledger, heartbeat, self._tell_taken, clock)
         self.lookout = Lookout(clock, looks)
         self.retry = Retry(clock)
-        self._portion = Portion(_MOST)
         self.claimed_at: float | None = None  # when storage last took a claim
         self._untold: list[Job] = []  # claimed beside a write whose hooks come first
 
@@ -86,8 +81,9 @@ class Intake:
         """Return how many may be claimed; *settled* jobs of the outbox are written with it."""
         most = self._ledger.conf.max_workers
         if most is None:
-            return self._portion.size
-        return min(self._portion.size, most - len(self._roster) - len(self._outbox) + settled)
+            return self.claims.portion.size
+        free = most - len(self._roster) - len(self._outbox) + settled
+        return min(self.claims.portion.size, free)
 
     def beside(self) -> Claiming | None:
         """Return what claims in one go with a write, if it is time to; `tell` has to follow."""
@@ -111,7 +107,6 @@ class Intake:
             jobs = self.claims.beside(limit, both)
         except DriverUnavailable:
             self.retry.failed()  # or the next thing would be to wait for the same storage again
-            self._portion.failed(limit)
             raise
         # At once: the hooks of what was written may claim, too, or take their time.
         self._begin(jobs, limit)
@@ -128,18 +123,13 @@ class Intake:
         free = self._free()
         if free <= 0:
             return set()
-        try:
-            jobs = self.claims.make(free, self.held, even_paused=even_paused)
-        except DriverUnavailable:
-            self._portion.failed(free)
-            raise
+        jobs = self.claims.make(free, self.held, even_paused=even_paused)
         began = self._begin(jobs, free)
         self._ledger.claimed(jobs, "runner")
         return {execution.job.id for execution in began}
 
     def _begin(self, jobs: Sequence[Job], asked: int) -> Sequence[Execution]:
         self.retry.succeeded()
-        self._portion.succeeded()
         self.claimed_at = self._clock.monotonic()
         # As many as were asked for: there may be others.
         self.lookout.wanted = len(jobs) == asked

@@ -55,8 +55,8 @@ MUTANTS = [
     Mutant(
         name="a claim beside a write is never in doubt",
         path="gaffer/claims.py",
-        old="        self._doubt = True\n        try:\n            return call",
-        new="        try:\n            return call",
+        old="        self._doubt = True\n        try:\n            jobs = call",
+        new="        try:\n            jobs = call",
         tests=[
             f"{SETTLE_AND_CLAIM}::test_when_the_answer_is_lost_each_job_still_ends_once",
             f"{SETTLE_AND_CLAIM}::test_an_error_of_another_kind_leaves_no_claimed_job_behind",
@@ -65,8 +65,8 @@ MUTANTS = [
     Mutant(
         name="what is written counts as free twice",
         path="gaffer/intake.py",
-        old="len(self._outbox) + settled)",
-        new="len(self._outbox) + 2 * settled)",
+        old="len(self._outbox) + settled",
+        new="len(self._outbox) + 2 * settled",
         tests=[f"{SETTLE_AND_CLAIM}::{SLOT}"],
     ),
     Mutant(
