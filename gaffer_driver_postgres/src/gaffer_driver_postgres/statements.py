@@ -151,7 +151,7 @@ _TEXTS = {
             unnest(%s::uuid[], %s::json[]) AS w (id, payload)
     """,
     "settle": f"SELECT {{s}}.settle_1({_ARRAYS})",
-    "settle_and_claim": (f"SELECT {_CLAIMED} FROM {{s}}.settle_and_claim_1({_ARRAYS}, {_CLAIM}) c"),
+    "settle_and_claim": f"SELECT {_CLAIMED} FROM {{s}}.settle_and_claim_1({_ARRAYS}, {_CLAIM}) c",
     "write": "SELECT {s}.write_1(%s::json)",
     "settle_and_write": f"SELECT {{s}}.settle_and_write_1({_ARRAYS}, %s::json)",
     "revisions": "SELECT j.id, j.revision FROM {s}.jobs j WHERE j.id = ANY (%s::uuid[])",

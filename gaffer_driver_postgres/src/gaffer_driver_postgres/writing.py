@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -42,8 +42,6 @@ from gaffer_driver_postgres.statements import Statements
 
 __all__ = ["Batch", "Remembered", "Writer", "explain"]
 
-Caller = Callable[..., Any]
-"""`Connections.call`, or the like."""
 T = TypeVar("T")
 
 _TRIES = 5
@@ -67,6 +65,14 @@ _ENDS = {
     JobState.FAILED: 1,
     JobState.CANCELLED: 2,
 }
+
+
+class Caller(Protocol):
+    """What makes a call on a connection: `Connections.call`, or the like."""
+
+    def __call__(self, what: str, work: Callable[[Cursor], Any], /, *, times: int = 1) -> Any:
+        """Return what *work* returns, within *times* the time of a call."""
+        ...
 
 
 class Remembered:
@@ -146,18 +152,24 @@ class Writer:
 
         def write() -> None:
             if len(parts) > 1:
-                call("write", lambda cursor: self._in_parts(cursor, parts), times=len(parts))
+                call(
+                    "write",
+                    lambda cursor: self._in_parts(cursor, parts, remembered),
+                    times=len(parts),
+                )
                 return
             statement, values = self.statement(Batch.of(jobs, remembered))
             call("write", lambda cursor: cursor.execute(statement, values))
 
         self._insist(call, jobs, write)
 
-    def _in_parts(self, cursor: Cursor, parts: Iterable[Sequence[Job]]) -> None:
+    def _in_parts(
+        self, cursor: Cursor, parts: Iterable[Sequence[Job]], remembered: Remembered
+    ) -> None:
         """Insert all parts or none."""
         with cursor.connection.transaction():
-            for part in parts:
-                cursor.execute(*self.statement(Batch.of(part, Remembered())))
+            for part in parts:  # the text of one at a time in memory
+                cursor.execute(*self.statement(Batch.of(part, remembered)))
 
     def write_and_claim(
         self,

@@ -425,7 +425,7 @@ BEGIN
         cancelled_at = w.cancelled_at, result = w.result::json, errors = w.errors::json,
         node = CASE WHEN w.state = 'executing' THEN j.node END
     FROM w
-    WHERE j.id = ANY (ARRAY(SELECT w.id FROM json_to_recordset(p_jobs) AS w (id uuid)))
+    WHERE j.id = ANY (ARRAY(SELECT w.id FROM w))
         AND j.id = w.id AND j.revision = w.revision - 1;
     GET DIAGNOSTICS v_count = ROW_COUNT;
     IF v_count <> (
