@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -84,17 +84,9 @@ def test_a_claim_and_a_delete_of_a_due_job_of_a_chain_do_not_wait_for_each_other
     too_early = ["q", 1, 1, "node", job.created_at.isoformat(), False, "{}", "{}"]
     outcomes: list[Any] = []
 
-    with psycopg.connect(impatient) as other:
-        other.execute(sql.job_claim, too_early)
-        deleting = threading.Thread(target=lambda: outcomes.append(drivers[0].job_delete(job.id)))
-        claiming = threading.Thread(target=lambda: outcomes.append(claim(drivers[1], 1, 1)))
-        deleting.start()
-        until(lambda: _waiting(impatient) == 1)
-        claiming.start()
-        until(lambda: _waiting(impatient) == 2)
-        other.rollback()
-    deleting.join(PATIENCE)
-    claiming.join(PATIENCE)
+    with holding(impatient, sql.job_claim, too_early) as line:
+        line.join(lambda: outcomes.append(drivers[0].job_delete(job.id)))
+        line.join(lambda: outcomes.append(claim(drivers[1], 1, 1)))
     for driver in drivers:
         driver.stop()
 
@@ -121,17 +113,11 @@ def test_a_claim_beside_a_write_does_not_wait_for_who_waits_for_its_rows(
         except Conflict as conflict:
             refused.update(conflict.ids)
 
-    with held(impatient, schema, plain):
-        both = threading.Thread(target=lambda: claimed.extend(settle_and_claim(here, [ended])))
-        late = threading.Thread(target=settle_there)
-        both.start()
-        until(lambda: _waiting(impatient) == 1)
+    with holding(impatient, *row(schema, plain)) as line:
+        line.join(lambda: claimed.extend(settle_and_claim(here, [ended])))
         if comes == "meanwhile":
             g.insert("q", 3, chain="b")  # from now on a claim needs the lock
-        late.start()  # has that, or waits for it, and for the row
-        until(lambda: _waiting(impatient) == 2)
-    both.join(PATIENCE)
-    late.join(PATIENCE)
+        line.join(settle_there)  # has that, or waits for it, and for the row
     for driver in drivers:
         driver.stop()
 
@@ -152,13 +138,9 @@ def test_rows_are_locked_in_one_order_whatever_is_written_with_the_ends(
     ended = [cancelled(here, first), completed(here, last)]
     outcomes: list[str] = []
 
-    with held(impatient, schema, middle):
-        late = _writing(there, taken_for_lost, outcomes)
-        until(lambda: _waiting(impatient) == 1)  # it holds the first
-        both = _writing(here, ended, outcomes)
-        until(lambda: _waiting(impatient) == 2)
-    late.join(PATIENCE)
-    both.join(PATIENCE)
+    with holding(impatient, *row(schema, middle)) as line:
+        line.join(lambda: outcomes.append(written(there, taken_for_lost)))  # it holds the first
+        line.join(lambda: outcomes.append(written(here, ended)))
     for driver in drivers:
         driver.stop()
 
@@ -179,13 +161,9 @@ def test_two_who_forward_the_same_job_do_not_wait_for_each_other(
     copy = machine.create(made, "null", id=id, now=here.now())
     outcomes: list[str] = []
 
-    with held(impatient, schema, job):
-        worker = _writing(here, [copy, ended], outcomes)
-        until(lambda: _waiting(impatient) == 1)
-        rescuer = _writing(there, [copy, ended], outcomes)
-        until(lambda: _waiting(impatient) == 2)
-    worker.join(PATIENCE)
-    rescuer.join(PATIENCE)
+    with holding(impatient, *row(schema, job)) as line:
+        line.join(lambda: outcomes.append(written(here, [copy, ended])))
+        line.join(lambda: outcomes.append(written(there, [copy, ended])))
     for driver in drivers:
         driver.stop()
 
@@ -220,54 +198,61 @@ def test_a_forward_into_a_queue_that_is_deleted_waits_for_nobody_who_waits_for_i
     copy = machine.create(made, "null", id=UUID(int=1), now=drivers[0].now())
     outcomes: list[Any] = []
 
-    def forward() -> None:
-        try:
-            outcomes.append(drivers[0].job_write([copy, after]))
-        except Conflict:
-            outcomes.append("too late")
-
-    with held(impatient, schema, first):
-        deleting = threading.Thread(target=lambda: drivers[1].queue_delete("q", jobs=True))
-        forwarding = threading.Thread(target=forward)
-        deleting.start()
-        until(lambda: _waiting(impatient) == 1)
-        forwarding.start()
-        until(lambda: _waiting(impatient) == 2)
-    deleting.join(PATIENCE)
-    forwarding.join(PATIENCE)
+    with holding(impatient, *row(schema, first)) as line:
+        line.join(lambda: drivers[1].queue_delete("q", jobs=True))
+        line.join(lambda: outcomes.append(written(drivers[0], [copy, after])))
     for driver in drivers:
         driver.stop()
 
-    assert outcomes == ["too late"]
+    assert outcomes == ["refused"]
     assert deadlocks(impatient) == 0
 
 
+class Line:
+    """Those who wait for locks in a database, one behind the other."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._threads: list[threading.Thread] = []
+
+    def join(self, call: Callable[[], object]) -> None:
+        """Make *call* on a thread of its own, and return when it waits too."""
+        self._threads.append(threading.Thread(target=call, daemon=True))
+        self._threads[-1].start()
+        until(lambda: self._waiting() == len(self._threads))
+
+    def end(self) -> None:
+        """Wait until all calls have returned."""
+        for thread in self._threads:
+            thread.join(PATIENCE)
+
+    def _waiting(self) -> int:
+        query = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = %s"
+        with psycopg.connect(self._conninfo) as connection:
+            return connection.execute(query, [connection.info.dbname]).rowcount
+
+
 @contextmanager
-def held(conninfo: str, schema: str, job: Job) -> Iterator[None]:
-    """Lock the row of *job* from elsewhere."""
+def holding(conninfo: str, statement: Any, values: Sequence[Any]) -> Iterator[Line]:
+    """Give a line behind what *statement* locks; at the end that is let go, and all go on."""
+    line = Line(conninfo)
     with psycopg.connect(conninfo) as other:
-        hold = psycopg.sql.SQL("SELECT FROM {} WHERE id = %s FOR UPDATE")
-        other.execute(hold.format(psycopg.sql.Identifier(schema, "jobs")), [job.id])
-        yield
+        other.execute(statement, values)
+        yield line
         other.rollback()
+    line.end()
 
 
-def _writing(driver: Driver, jobs: Sequence[Job], outcomes: list[str]) -> threading.Thread:
-    """Return a thread that writes *jobs*, and adds how it went to *outcomes*."""
-
-    def write() -> None:
-        try:
-            driver.job_write(jobs)
-            outcomes.append("written")
-        except Conflict:
-            outcomes.append("refused")
-
-    thread = threading.Thread(target=write)
-    thread.start()
-    return thread
+def row(schema: str, job: Job) -> tuple[psycopg.sql.Composed, list[UUID]]:
+    """Return the statement that locks the row of *job*, and its values."""
+    lock = psycopg.sql.SQL("SELECT FROM {} WHERE id = %s FOR UPDATE")
+    return lock.format(psycopg.sql.Identifier(schema, "jobs")), [job.id]
 
 
-def _waiting(conninfo: str) -> int:
-    query = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = %s"
-    with psycopg.connect(conninfo) as connection:
-        return connection.execute(query, [connection.info.dbname]).rowcount
+def written(driver: Driver, jobs: Sequence[Job]) -> str:
+    """Write *jobs*; return how that went."""
+    try:
+        driver.job_write(jobs)
+    except Conflict:
+        return "refused"
+    return "written"

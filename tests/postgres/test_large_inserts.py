@@ -82,10 +82,10 @@ def test_of_a_list_in_parts_all_is_stored_or_nothing(g: Gaffer) -> None:
     ],
 )
 def test_a_part_is_neither_too_many_nor_too_large(
-    sizes: list[int], parts: list[int], g: Gaffer, monkeypatch: pytest.MonkeyPatch
+    sizes: list[int], parts: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writing, "_MOST_AT_ONCE", 10)
     monkeypatch.setattr(writing, "_LARGEST", 10)
-    jobs = [g.insert("q", "x" * (size - 2) if size > 2 else 1) for size in sizes]
+    jobs = [new_job("q", "x" * (size - 2) if size > 2 else 1) for size in sizes]
 
     assert list(map(len, writing._parts(jobs))) == parts
