@@ -7,6 +7,7 @@ worker that has begun, or a call of the driver, each with a deadline.
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from math import inf
@@ -34,6 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Tell the harness, and the processes that tests start."""
     if dsn := config.getoption("--postgres-dsn"):
         os.environ[VARIABLE] = dsn
+    # A shell ignores Ctrl-C in what it runs in the background, and children inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
