@@ -18,9 +18,18 @@ from tests.rig.waiting import busy, shoot, took
 TIMEOUT = 0.002
 
 
-def _shots(body: Callable[[Interrupt], None], number: int) -> Shots:
-    """Run *number* bodies that end about when they are shot at; no shot lands elsewhere."""
-    found = shots(body, lambda so_far: so_far.number >= number, after=TIMEOUT)
+def _shots(body: Callable[[Interrupt], None], number: int, of_each: int = 0) -> Shots:
+    """Run *number* bodies that end about when they are shot at; no shot lands elsewhere.
+
+    More of them, until *of_each* were interrupted and as many were not: how many are hit in time is
+    a matter of who gets the processor.
+    """
+
+    def enough(so_far: Shots) -> bool:
+        least = min(so_far.interrupted, so_far.done)
+        return so_far.number >= number and least >= of_each
+
+    found = shots(body, enough, after=TIMEOUT)
     assert found.escaped == 0
     return found
 
@@ -29,10 +38,9 @@ def test_no_shot_escapes_from_thousands_of_attempts_that_end_about_when_they_are
     """F30."""
     before = threading.active_count()
 
-    found = _shots(lambda _: busy(TIMEOUT * random.uniform(0.9, 1.6)), 1500)
+    found = _shots(lambda _: busy(TIMEOUT * random.uniform(0.9, 1.6)), 1500, of_each=20)
 
-    assert found.interrupted > 20
-    assert found.done > 20
+    assert min(found.interrupted, found.done) >= 20
     assert threading.active_count() == before
 
 

@@ -240,10 +240,11 @@ def refusing() -> str:
         return f"host=127.0.0.1 port={free.getsockname()[1]} user=u dbname=d"
 
 
-@pytest.mark.parametrize("conninfo", [refusing(), "host=/nowhere user=u dbname=d"])
+@pytest.mark.parametrize("where", ["port", "socket"])
 def test_a_server_that_is_not_there_is_unavailable_at_once(
-    conninfo: str, make_driver: MakeDriver
+    where: str, make_driver: MakeDriver
 ) -> None:
+    conninfo = refusing() if where == "port" else "host=/nowhere user=u dbname=d"
     began = time.monotonic()
 
     with pytest.raises(DriverUnavailable, match=r"(?i)refused|no such file"):
