@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -171,8 +172,10 @@ LATE = ["return", "raise"]
 def test_a_late_result_is_told_exactly_once(g: gaffer.Gaffer, seen: Recorder, way: str) -> None:
     """F32."""
     home = threading.Event()
+    begun: list[UUID] = []
 
     def work(job: gaffer.Job) -> str:
+        begun.append(job.id)
         home.wait(20)
         if way == "raise":
             raise ValueError
@@ -181,16 +184,18 @@ def test_a_late_result_is_told_exactly_once(g: gaffer.Gaffer, seen: Recorder, wa
     queue = g.ensure_queue(
         "q", worker=work, timeout=0.1, max_attempts=1, max_workers=20, prune=KEEP
     )
-    jobs = queue.insert_many(range(20))
+    queue.insert_many(range(20))
     seen.wait(gaffer.JobFailed, 20)
 
     home.set()
 
-    late = seen.wait(gaffer.JobLate, 20)
+    # On a busy machine the time of some is over before they begin; these have no result.
     until(lambda: queue.info().workers.abandoned == 0)
-    assert Counter(event.job.id for event in late) == Counter(job.id for job in jobs)
-    assert len(seen.of(gaffer.JobLate)) == 20
-    assert queue.info().workers.late == 20
+    late = seen.wait(gaffer.JobLate, len(begun))
+    assert begun
+    assert Counter(event.job.id for event in late) == Counter(begun)
+    assert len(seen.of(gaffer.JobLate)) == len(begun)
+    assert queue.info().workers.late == len(begun)
 
 
 def test_the_result_of_a_job_deleted_meanwhile_is_told_late_exactly_once(

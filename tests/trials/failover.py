@@ -39,5 +39,5 @@ def run(seconds: float, processes: int, waiting: int, lease: float) -> list[Figu
 TRIAL = Trial(
     run=run,
     full={"seconds": 35.0, "processes": 3, "waiting": 500, "lease": 2.0},
-    short={"seconds": 1.5, "processes": 2, "waiting": 50, "lease": 1.0},
+    short={"seconds": 1.5, "processes": 2, "waiting": 50, "lease": 2.0},
 )

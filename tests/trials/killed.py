@@ -85,5 +85,5 @@ def run(
 TRIAL = Trial(
     run=run,
     full={"rounds": 20, "jobs": 40, "seconds": 1.0, "lease": 2.0},
-    short={"rounds": 1, "jobs": 30, "seconds": 0.2, "lease": 1.0},
+    short={"rounds": 1, "jobs": 30, "seconds": 0.2, "lease": 2.0},
 )

@@ -107,5 +107,5 @@ def run(rounds: int, jobs: int, lease: float) -> list[Figure]:
 TRIAL = Trial(
     run=run,
     full={"rounds": 20, "jobs": 50, "lease": 1.0},
-    short={"rounds": 2, "jobs": 10, "lease": 0.6},
+    short={"rounds": 2, "jobs": 10, "lease": 1.0},
 )

@@ -76,5 +76,5 @@ def most_lost(stored: dict[UUID, Job], jobs: list[Job]) -> int:
 TRIAL = Trial(
     run=run,
     full={"innocents": 60, "seconds": 0.5, "lease": 2.0},
-    short={"innocents": 12, "seconds": 0.2, "lease": 0.6},
+    short={"innocents": 12, "seconds": 0.2, "lease": 1.0},
 )

@@ -83,5 +83,5 @@ def run(seconds: float, waiting: int, lease: float) -> list[Figure]:
 TRIAL = Trial(
     run=run,
     full={"seconds": 35.0, "waiting": 300, "lease": 2.0},
-    short={"seconds": 1.0, "waiting": 20, "lease": 1.0},
+    short={"seconds": 1.0, "waiting": 20, "lease": 2.0},
 )
