@@ -16,6 +16,7 @@ connection, no search for drivers.
 from gaffer.conf import NewJob, PruneConf, QueueConf
 from gaffer.errors import (
     AlreadyActive,
+    AlreadyForwarded,
     AlreadyPaused,
     Conflict,
     DrainTimeout,
@@ -63,7 +64,7 @@ from gaffer.events import (
 from gaffer.execution import Attempt, current
 from gaffer.hand import ClaimedJob, Claiming
 from gaffer.health import DriverHealth, Health, QueueHealth, StorageHealth
-from gaffer.info import QueueInfo, WorkersInfo
+from gaffer.info import QueueInfo, Redriven, WorkersInfo
 from gaffer.instance import Gaffer
 from gaffer.job import (
     JSON,
@@ -99,6 +100,8 @@ insert_many = default.insert_many
 get = default.get
 list = default.list
 cancel = default.cancel
+retry = default.retry
+redrive = default.redrive
 delete = default.delete
 prune = default.prune
 claim = default.claim
@@ -118,6 +121,7 @@ __all__ = [
     "JSON",
     "Actor",
     "AlreadyActive",
+    "AlreadyForwarded",
     "AlreadyPaused",
     "Attempt",
     "Cancel",
@@ -173,6 +177,7 @@ __all__ = [
     "QueueResumed",
     "QueueStuck",
     "QueueUpdated",
+    "Redriven",
     "RunnerFailed",
     "Schedule",
     "StateStats",
@@ -207,7 +212,9 @@ __all__ = [
     "pause",
     "poll",
     "prune",
+    "redrive",
     "resume",
+    "retry",
     "start",
     "stats",
     "stop",

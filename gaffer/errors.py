@@ -12,6 +12,7 @@ GafferError
 ├─ QueueHasJobs                     delete_queue of a queue that is not empty
 ├─ AlreadyPaused · AlreadyActive    pause or resume that would change nothing
 ├─ InvalidTransition                the job's state does not allow it
+├─ AlreadyForwarded                 the job lives on in another queue
 ├─ DrainTimeout(TimeoutError)       jobs still run here
 ├─ FlushTimeout(TimeoutError)       jobs are still available or executing
 ├─ Stopped                          the Gaffer was stopped
@@ -33,6 +34,7 @@ from uuid import UUID
 
 __all__ = [
     "AlreadyActive",
+    "AlreadyForwarded",
     "AlreadyPaused",
     "Conflict",
     "DrainTimeout",
@@ -179,6 +181,22 @@ class InvalidTransition(GafferError):
         self.from_ = from_
         self.to = to
         super().__init__(f"job {id} is {from_!s} and cannot become {to!s}")
+
+
+class AlreadyForwarded(GafferError):
+    """A job that is to be tried again lives on in the queue that it was forwarded to.
+
+    ``copy`` is the id of the job that it became in the queue ``target``.
+    """
+
+    def __init__(self, id: UUID, target: str, copy: UUID) -> None:
+        self.id = id
+        self.target = target
+        self.copy = copy
+        super().__init__(
+            f"job {id} was forwarded and is job {copy} of queue {target!r} now; "
+            f"redrive({target!r}) sends it back, or delete that one first"
+        )
 
 
 class DrainTimeout(GafferError, TimeoutError):

@@ -176,7 +176,7 @@ class JobCancelled(_JobEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobScheduled(_JobEvent):
-    """A job went back to available without a failure: by its worker, or by a shutdown (runner)."""
+    """A job became available without a failure: by its worker, a shutdown (runner), a user."""
 
     path = ("gaffer", "job", "schedule")
 

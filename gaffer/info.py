@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+from uuid import UUID
 
-__all__ = ["QueueInfo", "WorkersInfo"]
+__all__ = ["QueueInfo", "Redriven", "WorkersInfo"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,3 +36,14 @@ class QueueInfo:
 
     status: Literal["active", "paused", "stuck"]
     workers: WorkersInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redriven:
+    """What `redrive` came to.
+
+    *sent*: how many jobs went back; *left*: for each job that stays, why.
+    """
+
+    sent: int
+    left: Mapping[UUID, str]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import inf
 from typing import Any, Literal, TypeAlias, TypeVar, Unpack, overload
 from uuid import UUID
 
 from gaffer import checks, selection
+from gaffer.codec import shown
 from gaffer.conf import Duration, JobOptions, NewJob, check_option
 from gaffer.declaring import Queues
 from gaffer.driver import Driver
-from gaffer.errors import UnknownJob
+from gaffer.errors import InvalidJob, UnknownJob
 from gaffer.execution import shielded
 from gaffer.hand import Claiming
-from gaffer.info import QueueInfo
+from gaffer.info import QueueInfo, Redriven
 from gaffer.job import JSON, Job, JobState, StateStats
 from gaffer.queue import RAISE
 from gaffer.tasks import Declares
@@ -128,6 +130,44 @@ class Gaffer(Queues, Declares):
         executing or has ended, `UnknownJob`.
         """
         return self._supervisor(queue).ledger.cancel(id)
+
+    @shielded
+    def retry(self, queue: str, id: UUID) -> Job:
+        """Make a failed or cancelled job available again, at once; return it.
+
+        It keeps its history: `attempt` and `errors` stay, and if it has no attempt left,
+        `max_attempts` is one more than it has had. Its `result`, the reason of a `Cancel`, goes.
+        Raise `InvalidTransition` in any other state, `AlreadyForwarded` if the queue has forwarded
+        it and what it became is still there, `UnknownJob`: finished jobs are pruned at once unless
+        `prune` keeps them.
+        """
+        return self._supervisor(queue).retry(id)
+
+    @shielded
+    def redrive(
+        self, dead_letter: str, *, rate: float | None = None, limit: int | None = None
+    ) -> Redriven:
+        """Send the jobs that were forwarded to the queue *dead_letter* back where they came from.
+
+        At most *limit* of those that wait there, at most *rate* a second (`None`: no limit). Each
+        becomes a fresh job of its original queue, with the payload, kind and options of the
+        original and a new id, in the same write that ends it here: it is cancelled, and its
+        `result` says what it became. Between two storages the fresh job is stored first, and a call
+        that is repeated inserts nothing twice. A queue that is not declared here is looked for in
+        this storage.
+
+        Returns how many went back, and why others stayed: they were not forwarded, their payload
+        was too large to be forwarded with them, or their queue is gone. Raise `InvalidJob` for bad
+        numbers, `UnknownQueue`, `Stopped` if this `Gaffer` stops meanwhile, `DriverUnavailable`;
+        what went back until then has gone back.
+        """
+        if rate is not None and not (type(rate) in (int, float) and 0 < rate < inf):
+            raise InvalidJob(
+                f"rate={shown(rate)}: must be a number of jobs a second above 0", keys=["rate"]
+            )
+        if limit is not None and (type(limit) is not int or limit < 0):
+            raise InvalidJob(f"limit={shown(limit)}: must be a natural number", keys=["limit"])
+        return self._supervisor(dead_letter).redrive(limit, rate)
 
     @shielded
     def delete(self, queue: str, id: UUID) -> None:

@@ -17,7 +17,13 @@ from uuid import UUID
 from gaffer import codec, machine
 from gaffer.conf import NewJob, QueueConf, check_id, check_job
 from gaffer.driver import Claim, Driver
-from gaffer.errors import InvalidJob, InvalidPayload, UnknownJob
+from gaffer.errors import (
+    AlreadyForwarded,
+    InvalidJob,
+    InvalidPayload,
+    UnknownJob,
+    UnknownQueue,
+)
 from gaffer.events import (
     Actor,
     Event,
@@ -31,8 +37,9 @@ from gaffer.events import (
 )
 from gaffer.failures import lost
 from gaffer.ids import job_id, job_ids
-from gaffer.job import INCOMPLETE, Job, JobFilter, JobState, Outcome, StateStats
-from gaffer.step import Step
+from gaffer.job import INCOMPLETE, Job, JobFilter, JobState, Outcome, StateStats, evolve
+from gaffer.letter import origin, returned
+from gaffer.step import Forwarding, Step
 from gaffer.writing import Claiming, Writing, insert_surely
 
 __all__ = ["Ledger"]
@@ -245,10 +252,45 @@ class Ledger:
 
     def cancel(self, id: UUID) -> Job:
         """Cancel an available job; raise `InvalidTransition` or `UnknownJob`."""
+        return self._change(id, lambda job: machine.cancel(job, now=self.driver.now()))
+
+    def retry(self, id: UUID) -> Job:
+        """Make a failed or cancelled job available; see `Gaffer.retry`."""
+        return self._change(id, self._retried)
+
+    def _retried(self, job: Job) -> Job:
+        after = machine.retry(job, now=self.driver.now())
+        target = self.conf.forward.get(job.state)
+        if target is not None:
+            copy = machine.forwarded_id(job, target)
+            if self._ledger_of(target).driver.job_get(copy) is not None:
+                raise AlreadyForwarded(job.id, target, copy)
+        return after
+
+    def redriving(self, letter: Job) -> Step:
+        """Return the step that sends *letter* back to the queue that it came from.
+
+        It is cancelled, without being forwarded again, by the write that inserts the job which it
+        becomes. A queue that is not declared here is taken to be in this storage. Raise `Unfit`.
+        """
+        name, now = origin(letter), self.driver.now()
+        try:
+            target = self._ledger_of(name)
+        except UnknownQueue:
+            target = self
+        template = evolve(target._template, queue=name)
+        job = returned(letter, template, now=now, limit=self._max_bytes)
+        after = machine.cancel(letter, now=now, reason={"redriven": str(job.id), "queue": name})
+        step = Step(letter, after, "user")
+        step.forwarding = Forwarding(
+            target.driver, job, lambda job, actor: target.announce([job], actor)
+        )
+        return step
+
+    def _change(self, id: UUID, change: Callable[[Job], Job]) -> Job:
         while True:
             job = self.get(id)
-            after = machine.cancel(job, now=self.driver.now())
-            writing = self.write([self._step(job, after, "user")])
+            writing = self.write([self._step(job, change(job), "user")])
             if writing.written:
                 return writing.written[0].after
             writing.raise_if_stuck()

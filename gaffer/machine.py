@@ -44,6 +44,7 @@ __all__ = [
     "noted",
     "release",
     "rescued",
+    "retry",
     "settle",
     "suspect",
     "template",
@@ -60,7 +61,10 @@ ALLOWED: Mapping[JobState, frozenset[JobState]] = MappingProxyType(
         JobState.CANCELLED: frozenset(),
     }
 )
-"""From each state to the states that may follow it."""
+"""From each state to the states that may follow it, by what happens to the job. Only `retry`, which
+a user asks for, leads out of a terminal state: no outcome does, however late it comes."""
+
+_RETRIED = frozenset({JobState.FAILED, JobState.CANCELLED})
 
 MAX_ERRORS = 10
 MAX_HOPS = 16
@@ -191,11 +195,31 @@ def release(job: Job) -> Job:
     return _enter(job, JobState.AVAILABLE)
 
 
-def cancel(job: Job, *, now: datetime) -> Job:
+def cancel(job: Job, *, now: datetime, reason: JSON = None) -> Job:
     """Return *job* as cancelled by a user; `InvalidTransition` unless it is available."""
     if job.state is not JobState.AVAILABLE:
         raise InvalidTransition(job.id, job.state, JobState.CANCELLED)
-    return _enter(job, JobState.CANCELLED, cancelled_at=now)
+    result = None if reason is None else codec.encode_result(reason)
+    return _enter(job, JobState.CANCELLED, cancelled_at=now, result_json=result)
+
+
+def retry(job: Job, *, now: datetime) -> Job:
+    """Return failed or cancelled *job* as available since *now*, or raise `InvalidTransition`.
+
+    Its history stays, and it has one attempt more if it has none left.
+    """
+    if job.state not in _RETRIED:
+        raise InvalidTransition(job.id, job.state, JobState.AVAILABLE)
+    return evolve(
+        job,
+        state=JobState.AVAILABLE,
+        revision=job.revision + 1,
+        max_attempts=max(job.max_attempts, job.attempt + 1),
+        scheduled_at=now,
+        failed_at=None,
+        cancelled_at=None,
+        result_json=None,  # the reason of its worker's `Cancel`
+    )
 
 
 def _enter(job: Job, state: JobState, **changes: Any) -> Job:
@@ -227,6 +251,14 @@ def forwarded(job: Job) -> JSON:
             {"attempt": e.attempt, "error": e.error, "at": e.at.isoformat()} for e in job.errors
         ],
         "at": job.entered_at.isoformat(),
+        "options": {
+            "chain": job.chain,
+            "priority": job.priority,
+            "max_attempts": job.max_attempts,
+            "timeout": job.timeout,
+            "backoff": codec.decode(codec.dump_backoff(job.backoff)),
+            "shutdown_timeout": job.shutdown_timeout,
+        },
     }
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from gaffer.conf import Duration, JobOptions, NewJob, QueueConf
 from gaffer.hand import Claiming
-from gaffer.info import QueueInfo
+from gaffer.info import QueueInfo, Redriven
 from gaffer.job import JSON, Job, JobState, StateStats
 
 if TYPE_CHECKING:
@@ -93,6 +93,14 @@ class Queue:
     def cancel(self, id: UUID) -> Job:
         """Cancel an available job; see `Gaffer.cancel`."""
         return self._gaffer.cancel(self.name, id)
+
+    def retry(self, id: UUID) -> Job:
+        """Make a failed or cancelled job available again; see `Gaffer.retry`."""
+        return self._gaffer.retry(self.name, id)
+
+    def redrive(self, *, rate: float | None = None, limit: int | None = None) -> Redriven:
+        """Send forwarded jobs back where they came from; see `Gaffer.redrive`."""
+        return self._gaffer.redrive(self.name, rate=rate, limit=limit)
 
     def delete(self, id: UUID) -> None:
         """Delete a job; see `Gaffer.delete`."""

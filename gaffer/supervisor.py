@@ -25,11 +25,12 @@ from gaffer.execution import breathe, running
 from gaffer.hand import Claiming
 from gaffer.health import QueueHealth
 from gaffer.heartbeat import Heartbeat
-from gaffer.info import QueueInfo, WorkersInfo
+from gaffer.info import QueueInfo, Redriven, WorkersInfo
 from gaffer.job import JSON, Job, JobState
 from gaffer.ledger import Ledger
 from gaffer.pace import Pace
 from gaffer.pruner import Pruner
+from gaffer.redrive import Redrive
 from gaffer.runner import Runner
 from gaffer.suspects import Suspects
 from gaffer.turn import TURN
@@ -248,6 +249,29 @@ class Supervisor:
         # A driver that takes subscriptions wakes the runner itself, after the commit.
         if connection is None and self._unsubscribe is None and self.runner.service.running:
             self.runner.wake()
+
+    def retry(self, id: UUID) -> Job:
+        """Make an ended job available, and have the runner look for it."""
+        job = self.ledger.retry(id)
+        self._inserted(None)
+        return job
+
+    def redrive(self, limit: int | None, rate: float | None) -> Redriven:
+        """Send forwarded jobs back; see `Gaffer.redrive`."""
+        return Redrive(
+            self.ledger, limit=limit, rate=rate, clock=self._clock, wait=self._rest
+        ).run()
+
+    def _rest(self, seconds: float) -> None:
+        """Wait, in steps, so that a stop or the timeout of the job that waits is noticed."""
+        until = self._clock.monotonic() + seconds
+        while True:
+            breathe()
+            self.runner.check_open()
+            left = until - self._clock.monotonic()
+            if left <= 0:
+                return
+            self.runner.turn.wait_quiet(min(left, _GLANCE), self.runner.turn.moments)
 
     def delete(self, id: UUID) -> None:
         """Delete a job, and tell it to stop if it runs here."""

@@ -54,6 +54,7 @@ def test_the_payload_carries_the_original(manual: Gaffer) -> None:
     carried = forwarded.payload
     assert set(carried) == {
         "id", "queue", "kind", "payload", "state", "attempt", "result", "errors", "at",
+        "options",
     }  # fmt: skip
     assert (carried["id"], carried["queue"], carried["kind"]) == (str(job.id), "q", "k")
     assert (carried["payload"], carried["state"]) == ({"a": 1}, "failed")

@@ -25,11 +25,11 @@ LAYERS = {
             "errors clock ids token",
             "job checks conf codec info pace portion health",
             "machine events failures forms",
-            "driver annotations",
+            "driver annotations letter",
             "ledger step writing selection discovery service asking interrupt retry lookout "
             "parameters",
             "watchdog execution crew heartbeat turn suspects",
-            "runner intake roster outbox claims pruner hand drivers logs",
+            "runner intake roster outbox claims pruner hand drivers logs redrive",
             "supervisor queue tasks",
             "process declaring instance rehearsal __init__",
         ]

@@ -191,7 +191,9 @@ def ended(**changes: Any) -> Job:
 
 def test_a_forwarded_payload_carries_the_ended_job_in_plain_values() -> None:
     """B123, F46."""
-    payload = machine.forwarded(ended())
+    job = ended()
+
+    payload = machine.forwarded(job)
 
     assert payload == {
         "id": str(ID),
@@ -203,6 +205,14 @@ def test_a_forwarded_payload_carries_the_ended_job_in_plain_values() -> None:
         "result": [1],
         "errors": [{"attempt": 1, "error": {"type": "x"}, "at": "2026-06-01T12:00:00+00:00"}],
         "at": "2026-06-01T13:00:00+00:00",
+        "options": {
+            "chain": job.chain,
+            "priority": job.priority,
+            "max_attempts": job.max_attempts,
+            "timeout": job.timeout,
+            "backoff": [1.0],
+            "shutdown_timeout": job.shutdown_timeout,
+        },
     }
     assert type(payload["state"]) is str
     assert codec.decode(codec.encode(payload)) == payload
