@@ -243,7 +243,8 @@ class Process:
         *timeout* seconds; one that has not ended by then goes back to available, and the attempt
         does not count. Returns within the longest of these and ten seconds. The drivers that were
         opened by name are stopped, and the queues forgotten. Called in a job or a hook it returns
-        at once, and the rest happens in the background. Again does nothing but wait.
+        at once, and the rest happens in the background. A second call meanwhile waits for the
+        first, and with a *timeout* hastens it.
         """
         grace = check_option("timeout", timeout, checks.duration(0.0, checks.DAY))
         if running() is not None or in_service():
@@ -261,6 +262,8 @@ class Process:
             stopped = self._stopped
             supervisors = list(self._queues.values())
         if not first:
+            for supervisor in supervisors if grace is not None else []:
+                supervisor.runner.stop(grace, SETTLE_FOR)  # whoever has less patience
             stopped.wait()
             return
         try:

@@ -80,6 +80,7 @@ class Runner:
         self.turned_at: float | None = None
         self.settled_at: float | None = None
         self._stop_asked: tuple[float | None, float] | None = None  # written by any thread
+        self._stop_heard: tuple[float | None, float] | None = None
         self._stop_by: float | None = None
         self._orphans: tuple[Sequence[Job], float] | None = None  # written by the heartbeat
 
@@ -331,7 +332,7 @@ class Runner:
         """Claim no more, tell the jobs, and release those that do not end in their time.
 
         Each job has its `shutdown_timeout`, at most *grace* seconds. What has ended is written for
-        up to *settle_for* seconds more.
+        up to *settle_for* seconds more. Again, it can only hasten what is under way.
         """
         self._stop_asked = (grace, settle_for)
         self.look()  # the runner sees to it in its next step
@@ -353,10 +354,13 @@ class Runner:
             return self._finished()
 
     def _begin_stop(self) -> None:
-        if self._stop_asked is not None and self._stop_by is None:
-            grace, settle_for = self._stop_asked
+        asked = self._stop_asked
+        if asked is not None and asked is not self._stop_heard:
+            self._stop_heard = asked
+            grace, settle_for = asked
             longest = self.roster.longest_shutdown()
-            self._stop_by = self._clock.monotonic() + longest + settle_for
+            by = self._clock.monotonic() + longest + settle_for
+            self._stop_by = by if self._stop_by is None else min(by, self._stop_by)
             self.roster.hurry(grace)
 
     def _finished(self) -> bool:

@@ -13,6 +13,7 @@ from gaffer import Gaffer, Job, JobScheduled, JobState, Queue, Stopped, current
 from gaffer.driver import Driver, DriverUnavailable, JobFilter
 from gaffer.testing.doubles import FaultyDriver
 from tests.conftest import PATIENCE, Calling, Gate, MakeGaffer, Recorder, quiet
+from tests.rig.waiting import until
 
 
 def until_told(job: Job) -> str:
@@ -39,6 +40,27 @@ def test_the_shutdown_timeout_is_an_option_of_queue_and_job(manual: Gaffer) -> N
 
     assert queue.get(inherited.id).shutdown_timeout == 7.0
     assert queue.get(own.id).shutdown_timeout == 0.5
+
+
+def test_a_second_stop_with_a_timeout_hastens_the_first(
+    gaffer_: Gaffer, driver: Driver, gate: Gate
+) -> None:
+    queue = gaffer_.create_queue(
+        "q", worker=gate, **quiet(poll_interval=0.01, shutdown_timeout=10 * PATIENCE)
+    )
+    job = queue.insert(1)
+    gate.wait_for(1)
+    first = Calling(gaffer_.stop)
+    until(lambda: not gaffer_.health(timeout=None).ready)  # the first has begun
+
+    began = monotonic()
+    gaffer_.stop(timeout=0)
+    first.result()
+
+    assert monotonic() - began < PATIENCE
+    stored = driver.job_get(job.id)
+    assert stored is not None
+    assert (stored.state, stored.attempt) == (JobState.AVAILABLE, 0)
 
 
 def test_a_running_job_may_end_within_its_shutdown_timeout(
