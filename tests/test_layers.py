@@ -32,6 +32,7 @@ LAYERS = {
             "runner intake roster outbox claims pruner hand drivers logs redrive",
             "supervisor queue tasks",
             "process declaring instance rehearsal __init__",
+            "__main__",
         ]
     )
     for module in modules.split()
@@ -60,6 +61,21 @@ PEERS = {
     ("instance", "declaring"),
     ("rehearsal", "instance"),
     ("__init__", "instance"),
+}
+COMMANDS = {
+    module: layer
+    for layer, modules in enumerate(
+        [
+            "exits output arguments views signals",
+            "opening serving",
+            "selecting",
+            "following",
+            "work queues jobs redrive insert migrate demo",
+            "parser",
+            "__init__",
+        ]
+    )
+    for module in modules.split()
 }
 POSTGRES = {
     module: layer
@@ -107,6 +123,10 @@ def modules_for_testing() -> list[Path]:
 
 def contrib_modules() -> list[Path]:
     return sorted((CORE / "contrib").glob("*.py"))
+
+
+def command_modules() -> list[Path]:
+    return sorted((CORE / "cli").glob("*.py"))
 
 
 def driver_modules() -> list[Path]:
@@ -180,7 +200,10 @@ def test_imports_of_the_core_go_down_or_to_an_allowed_peer(path: Path) -> None:
     wrong = {
         target
         for target in targets
-        if LAYERS.get(target, 99) >= LAYERS[path.stem] and (path.stem, target) not in PEERS
+        if LAYERS.get(target, 99) >= LAYERS[path.stem]
+        and (path.stem, target) not in PEERS
+        # The command line is above everything; its door alone leads there.
+        and (path.stem, target) != ("__main__", "cli")
     }
 
     assert not wrong, f"{path.stem} (layer {LAYERS[path.stem]}) imports {sorted(wrong)}"
@@ -238,6 +261,18 @@ def test_a_driver_imports_the_seam_and_its_harness_the_testing_package(path: Pat
     assert targets <= {"gaffer.driver"}
 
 
+def test_the_layers_of_the_command_line_name_all_its_modules() -> None:
+    assert {path.stem for path in command_modules()} == COMMANDS.keys()
+
+
+@pytest.mark.parametrize("path", command_modules(), ids=relative)
+def test_imports_of_the_command_line_go_down(path: Path) -> None:
+    for name in of_gaffer(imported(path)):
+        if name.startswith("gaffer.cli"):
+            below = name.removeprefix("gaffer.cli").lstrip(".") or "__init__"
+            assert COMMANDS[below] < COMMANDS[path.stem], f"{path.stem} imports {below}"
+
+
 def test_the_layers_of_the_postgres_driver_name_all_its_modules() -> None:
     assert {path.stem for path in postgres_modules()} == POSTGRES.keys()
 
@@ -255,7 +290,11 @@ def test_imports_of_the_postgres_driver_go_down(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    core_modules() + contrib_modules() + modules_for_testing() + driver_modules(),
+    core_modules()
+    + contrib_modules()
+    + command_modules()
+    + modules_for_testing()
+    + driver_modules(),
     ids=relative,
 )
 def test_only_the_clock_module_reads_a_clock(path: Path) -> None:
@@ -280,7 +319,9 @@ def clock_reads(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", core_modules() + contrib_modules(), ids=relative)
+@pytest.mark.parametrize(
+    "path", core_modules() + contrib_modules() + command_modules(), ids=relative
+)
 def test_every_public_class_function_and_method_has_a_docstring(path: Path) -> None:
     dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
@@ -331,7 +372,7 @@ def test_importing_gaffer_is_quiet() -> None:
         "loud = [n for n in sys.modules if n.split('.')[0] in"
         " ('pytest', '_pytest', 'hypothesis', 'psycopg', 'psycopg_pool', 'prometheus_client',"
         " 'opentelemetry')"
-        " or n.startswith(('gaffer_driver_', 'gaffer.testing', 'gaffer.contrib'))]\n"
+        " or n.startswith(('gaffer_driver_', 'gaffer.testing', 'gaffer.contrib', 'gaffer.cli'))]\n"
         "print(loud, [t.name for t in threading.enumerate()])"
     )
 
