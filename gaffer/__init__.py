@@ -14,6 +14,7 @@ connection, no search for drivers.
 """
 
 from gaffer.conf import NewJob, PruneConf, QueueConf
+from gaffer.diagnosis import Reason, Why, WhyCode
 from gaffer.errors import (
     AlreadyActive,
     AlreadyForwarded,
@@ -113,6 +114,7 @@ poll = default.poll
 info = default.info
 health = default.health
 stats = default.stats
+why = default.why
 start = default.start
 stop = default.stop
 configure = default.configure
@@ -177,6 +179,7 @@ __all__ = [
     "QueueResumed",
     "QueueStuck",
     "QueueUpdated",
+    "Reason",
     "Redriven",
     "RunnerFailed",
     "Schedule",
@@ -187,6 +190,8 @@ __all__ = [
     "UnknownDriver",
     "UnknownJob",
     "UnknownQueue",
+    "Why",
+    "WhyCode",
     "Worker",
     "WorkersInfo",
     "cancel",
@@ -221,4 +226,5 @@ __all__ = [
     "task",
     "tasks",
     "update_queue",
+    "why",
 ]

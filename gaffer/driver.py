@@ -26,6 +26,7 @@ from gaffer.errors import (
 )
 from gaffer.health import DriverHealth
 from gaffer.job import (
+    INCOMPLETE,
     Backoff,
     Exponential,
     Job,
@@ -36,9 +37,10 @@ from gaffer.job import (
     evolve,
     restored,
 )
-from gaffer.machine import Cutoffs, claim
+from gaffer.machine import Ahead, Cutoffs, ahead, claim
 
 __all__ = [
+    "Ahead",
     "Backoff",
     "Claim",
     "Clock",
@@ -54,10 +56,12 @@ __all__ = [
     "JobFilter",
     "JobState",
     "MigrationMismatch",
+    "Node",
     "QueueHasJobs",
     "StateStats",
     "SystemClock",
     "UnknownQueue",
+    "ahead",
     "claim",
     "dump_backoff",
     "dump_errors",
@@ -83,6 +87,18 @@ class Claim:
     node: str
     now: datetime
     even_paused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A process life, as storage knows it: when it last beat, and what it says of itself.
+
+    *about* is JSON text, or `None`.
+    """
+
+    name: str
+    beat_at: datetime
+    about: str | None = None
 
 
 class Driver(ABC):
@@ -241,6 +257,15 @@ class Driver(ABC):
         of them for ``"all"``.
         """
 
+    def job_ahead(self, job: Job) -> Ahead:
+        """Return what stands before available *job*, as of `now()`; see `gaffer.machine.ahead`.
+
+        For people who ask why it does not run. This looks at all jobs of the queue; a driver that
+        can count overrides it.
+        """
+        others = self.job_list(JobFilter(queue=job.queue, states=INCOMPLETE))
+        return ahead(job, others, now=self.now())
+
     # -- nodes: one process life each ------------------------------------------------------------
 
     @abstractmethod
@@ -250,6 +275,19 @@ class Driver(ABC):
     @abstractmethod
     def node_leave(self, node: str) -> None:
         """Forget a node. What it still executes can be rescued at once."""
+
+    def node_tell(self, node: str, about: str) -> None:  # noqa: B027 - not every storage has room
+        """Keep what *node*, which has beaten, says of itself; a node that has not is passed over.
+
+        JSON text of a few kilobytes. Told when it changes, not at each beat. For `node_list`.
+        """
+
+    def node_list(self) -> list[Node] | None:
+        """Return the nodes that have beaten and not left, by name, the silent ones too.
+
+        `None`: this storage does not tell.
+        """
+        return None
 
     @abstractmethod
     def job_orphans(self, queue: str | None, lease: float) -> list[Job]:

@@ -48,6 +48,7 @@ class Heartbeat:
         clock: Clock,
         rescue: Callable[[Driver, Sequence[Job], float], None],
         lapsed: Callable[[Driver], None],
+        about: Callable[[Driver], str] | None = None,
     ) -> None:
         self._driver = driver
         self._new_node = new_node
@@ -56,6 +57,8 @@ class Heartbeat:
         self._clock = clock
         self._rescue = rescue
         self._lapsed = lapsed
+        self._about = about
+        self._told: tuple[str, str] | None = None
         self._lock = threading.Lock()
         # Under the lock:
         self._node = new_node()
@@ -99,6 +102,19 @@ class Heartbeat:
         self._failing = None
         if self._beaten(began):
             self._renew()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Have storage know what this node serves; nothing hangs on it."""
+        about = None if self._about is None else (self._node, self._about(self._driver))
+        if about is None or about == self._told:
+            return
+        try:
+            self._driver.node_tell(*about)
+        except DriverError as error:
+            _log.debug("the node could not tell of itself: %s", error)
+        else:
+            self._told = about
 
     def _beaten(self, began: float) -> bool:
         """Note a good beat; return whether this node was silent for a lease before."""

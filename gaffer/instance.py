@@ -11,6 +11,7 @@ from gaffer import checks, selection
 from gaffer.codec import shown
 from gaffer.conf import Duration, JobOptions, NewJob, check_option
 from gaffer.declaring import Queues
+from gaffer.diagnosis import Why, why
 from gaffer.driver import Driver
 from gaffer.errors import InvalidJob, UnknownJob
 from gaffer.execution import shielded
@@ -188,6 +189,18 @@ class Gaffer(Queues, Declares):
         limits do not count it, global ones do. A queue that is paused, or drained here, gives none.
         """
         return self._supervisor(queue).claim()
+
+    @shielded
+    def why(self, queue: str, id: UUID) -> Why:
+        """Return why a job is not running, from what storage knows; raise `UnknownJob`.
+
+        It has ended, or executes; the queue is paused, or no process claims from it; its time has
+        not come; another job of its chain comes first; the limit is reached, or all workers are
+        busy; or nothing is wrong, and so many jobs are ahead. For people: it may look at every job
+        that is ahead.
+        """
+        ledger = self._supervisor(queue).ledger
+        return why(ledger.driver, ledger.get(id))
 
     # -- running -------------------------------------------------------------------------------
 

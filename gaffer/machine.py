@@ -6,7 +6,8 @@ revision is one more, except `create`, whose job is at revision 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
@@ -33,7 +34,9 @@ __all__ = [
     "ALLOWED",
     "MAX_ERRORS",
     "MAX_HOPS",
+    "Ahead",
     "Cutoffs",
+    "ahead",
     "cancel",
     "claim",
     "create",
@@ -75,6 +78,18 @@ Cutoffs: TypeAlias = Mapping[JobState, datetime | Literal["all"]]
 
 _ZERO_ID = UUID(int=0)
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What stands before an available job.
+
+    *count*: the available jobs of its queue that are due and come first in the claim's order.
+    *chain*: the job of its chain that has to end first, or `None`.
+    """
+
+    count: int
+    chain: Job | None
 
 
 def template(conf: QueueConf) -> Job:
@@ -280,6 +295,31 @@ def forwarded_json(job: Job, *, limit: int = codec.MAX_BYTES) -> str:
 def forwarded_id(job: Job, target: str) -> UUID:
     """Return the id of the job that ended *job* becomes in *target*: the same at every try."""
     return uuid5(NAMESPACE_OID, f"gaffer:{job.id}:{job.revision}:{target}")
+
+
+def ahead(job: Job, others: Iterable[Job], *, now: datetime) -> Ahead:
+    """Return what stands before available *job*, of the available and executing jobs of its queue.
+
+    In its chain that is the job that executes, or else the first of those that wait, if that is
+    not *job*: those that wait for their time included.
+    """
+    mine, count = _turn(job), 0
+    chain: tuple[Any, Job] | None = None
+    for other in others:
+        if other.id == job.id or other.queue != job.queue:
+            continue
+        executing, turn = other.state is JobState.EXECUTING, _turn(other)
+        due = other.scheduled_at is None or other.scheduled_at <= now
+        count += not executing and due and turn < mine
+        if job.chain is not None and other.chain == job.chain and (executing or turn < mine):
+            first = (not executing, turn)
+            if chain is None or first < chain[0]:
+                chain = (first, other)
+    return Ahead(count, None if chain is None else chain[1])
+
+
+def _turn(job: Job) -> tuple[int, datetime, UUID]:
+    return (-job.priority, job.created_at, job.id)
 
 
 def cutoffs(prune: PruneConf, *, now: datetime) -> Cutoffs:

@@ -30,6 +30,7 @@ from gaffer.heartbeat import Heartbeat
 from gaffer.job import Job
 from gaffer.ledger import Ledger
 from gaffer.pace import Pace
+from gaffer.presence import told
 from gaffer.service import in_service
 from gaffer.supervisor import SETTLE_FOR, Shared, Supervisor
 from gaffer.suspects import Suspects
@@ -184,7 +185,17 @@ class Process:
             clock=self._clock,
             rescue=self._rescue,
             lapsed=self._lapsed,
+            about=self._about,
         )
+
+    def _about(self, driver: Driver) -> str:
+        """Return what a node of this process says of itself in *driver*'s storage."""
+        served = {
+            name: supervisor.served()
+            for name, supervisor in sorted(self._queues.copy().items())
+            if supervisor.conf.driver is driver and supervisor.runner.service.running
+        }
+        return told(pid=os.getpid(), host=socket.gethostname(), lease=self._lease, queues=served)
 
     def _lapsed(self, driver: Driver) -> None:
         """Have the queues of *driver* look whether others have taken their jobs."""

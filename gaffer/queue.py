@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 from uuid import UUID
 
 from gaffer.conf import Duration, JobOptions, NewJob, QueueConf
+from gaffer.diagnosis import Why
 from gaffer.hand import Claiming
 from gaffer.info import QueueInfo, Redriven
 from gaffer.job import JSON, Job, JobState, StateStats
@@ -101,6 +102,10 @@ class Queue:
     def redrive(self, *, rate: float | None = None, limit: int | None = None) -> Redriven:
         """Send forwarded jobs back where they came from; see `Gaffer.redrive`."""
         return self._gaffer.redrive(self.name, rate=rate, limit=limit)
+
+    def why(self, id: UUID) -> Why:
+        """Return why a job is not running; see `Gaffer.why`."""
+        return self._gaffer.why(self.name, id)
 
     def delete(self, id: UUID) -> None:
         """Delete a job; see `Gaffer.delete`."""

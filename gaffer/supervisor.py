@@ -29,6 +29,7 @@ from gaffer.info import QueueInfo, Redriven, WorkersInfo
 from gaffer.job import JSON, Job, JobState
 from gaffer.ledger import Ledger
 from gaffer.pace import Pace
+from gaffer.presence import Served
 from gaffer.pruner import Pruner
 from gaffer.redrive import Redrive
 from gaffer.runner import Runner
@@ -290,6 +291,15 @@ class Supervisor:
                 max_local=conf.max_workers,
                 max_global=conf.global_max_workers,
             ),
+        )
+
+    def served(self) -> Served:
+        """Return how this process serves the queue."""
+        return Served(
+            max_workers=self.conf.max_workers,
+            global_max_workers=self.conf.global_max_workers,
+            draining=self.runner.draining,
+            stuck=self.runner.stuck,
         )
 
     def health(self) -> QueueHealth:

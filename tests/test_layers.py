@@ -27,7 +27,7 @@ LAYERS = {
             "machine events failures forms",
             "driver annotations letter",
             "ledger step writing selection discovery service asking interrupt retry lookout "
-            "parameters",
+            "parameters presence diagnosis",
             "watchdog execution crew heartbeat turn suspects",
             "runner intake roster outbox claims pruner hand drivers logs redrive",
             "supervisor queue tasks",
@@ -45,6 +45,7 @@ PEERS = {
     ("checks", "job"),
     ("codec", "job"),
     ("writing", "step"),
+    ("diagnosis", "presence"),
     ("ledger", "step"),
     ("ledger", "writing"),
     ("crew", "execution"),
@@ -70,7 +71,7 @@ COMMANDS = {
             "opening serving",
             "selecting",
             "following",
-            "work queues jobs redrive insert migrate demo",
+            "work queues jobs why redrive insert migrate demo",
             "parser",
             "__init__",
         ]

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from gaffer.driver import (
+    Ahead,
     Claim,
     Cutoffs,
     Driver,
@@ -19,6 +20,7 @@ from gaffer.driver import (
     Job,
     JobFilter,
     JobState,
+    Node,
     StateStats,
 )
 
@@ -233,6 +235,15 @@ class FaultyDriver(Driver):
 
     def node_leave(self, node: str) -> None:  # noqa: D102
         self._call("node_leave", lambda: self.inner.node_leave(node))
+
+    def node_tell(self, node: str, about: str) -> None:  # noqa: D102
+        self._call("node_tell", lambda: self.inner.node_tell(node, about))
+
+    def node_list(self) -> list[Node] | None:  # noqa: D102
+        return self._call("node_list", self.inner.node_list)
+
+    def job_ahead(self, job: Job) -> Ahead:  # noqa: D102
+        return self._call("job_ahead", lambda: self.inner.job_ahead(job))
 
     def job_orphans(self, queue: str | None, lease: float) -> list[Job]:  # noqa: D102
         return self._call("job_orphans", lambda: self.inner.job_orphans(queue, lease))

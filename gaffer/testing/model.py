@@ -21,6 +21,7 @@ from gaffer.driver import (
     Job,
     JobFilter,
     JobState,
+    Node,
     QueueHasJobs,
     StateStats,
     claim,
@@ -156,6 +157,21 @@ class ModelDriver(Driver):
         """Forget a node."""
         with self._store.lock:
             self._store.beats.pop(node, None)
+            self._store.abouts.pop(node, None)
+
+    def node_tell(self, node: str, about: str) -> None:
+        """Keep what a node says of itself."""
+        with self._store.lock:
+            if node in self._store.beats:
+                self._store.abouts[node] = about
+
+    def node_list(self) -> list[Node]:
+        """Return the nodes by name."""
+        with self._store.lock:
+            return [
+                Node(name=name, beat_at=at, about=self._store.abouts.get(name))
+                for name, at in sorted(self._store.beats.items())
+            ]
 
     def job_orphans(self, queue: str | None, lease: float) -> list[Job]:
         """Return the executing jobs whose node is silent."""

@@ -52,6 +52,7 @@ class ModelStore:
         self.jobs: dict[UUID, Job] = {}
         self.owners: dict[UUID, str] = {}
         self.beats: dict[str, datetime] = {}
+        self.abouts: dict[str, str] = {}
 
     def wake(self) -> None:
         """Wake all who subscribed: anything may have changed. Called without the lock."""

@@ -7,6 +7,7 @@ or without any file, by ``--pyargs gaffer.testing.suite`` on the command line of
 # ruff: noqa: F403 - the tests of all modules are taken over, whatever their names
 from __future__ import annotations
 
+from gaffer.testing.suite.test_ahead import *
 from gaffer.testing.suite.test_chains import *
 from gaffer.testing.suite.test_claims import *
 from gaffer.testing.suite.test_freed import *

@@ -200,3 +200,55 @@ def test_the_clock_is_aware_in_utc_and_never_goes_back(driver: Driver) -> None:
 
     assert instants == sorted(instants)
     assert {instant.utcoffset() for instant in instants} == {NOW.utcoffset()}
+
+
+# -- what nodes say of themselves ------------------------------------------------------------------
+
+
+def told(driver: Driver) -> dict[str, str | None] | None:
+    """Return what each node says, or `None` if this storage does not tell."""
+    nodes = driver.node_list()
+    return None if nodes is None else {node.name: node.about for node in nodes}
+
+
+def test_nodes_are_listed_by_name_with_their_last_beat(
+    driver: Driver, other: Driver, harness: DriverHarness
+) -> None:
+    for name in ("b", "a"):
+        driver.node_beat(name)
+    harness.advance(LEASE)
+    driver.node_beat("a")
+
+    nodes = other.node_list()
+
+    if nodes is None:
+        return  # it does not tell
+    assert [node.name for node in nodes] == ["a", "b"]
+    apart = (nodes[0].beat_at - nodes[1].beat_at).total_seconds()
+    assert 0.5 * LEASE < apart < 1.5 * LEASE
+    assert nodes[0].beat_at.tzinfo is not None
+
+
+def test_what_a_node_says_is_kept_over_its_beats_until_it_leaves(
+    driver: Driver, other: Driver
+) -> None:
+    driver.node_beat("a")
+    driver.node_tell("a", '{"first": 1}')
+    driver.node_tell("a", '{"said": "ä \\u2028"}')
+    driver.node_beat("a")
+
+    assert told(other) in (None, {"a": '{"said": "ä \\u2028"}'})
+    driver.node_leave("a")
+    driver.node_beat("a")
+
+    assert told(other) in (None, {"a": None})
+
+
+def test_a_node_that_has_not_beaten_or_has_left_says_nothing(driver: Driver) -> None:
+    driver.node_beat("left")
+    driver.node_leave("left")
+
+    driver.node_tell("left", "{}")
+    driver.node_tell("unknown", "{}")
+
+    assert told(driver) in (None, {})

@@ -16,6 +16,7 @@ from gaffer.driver import (
     Job,
     JobFilter,
     JobState,
+    Node,
     StateStats,
 )
 from gaffer_driver_memory.index import QueueIndex
@@ -155,6 +156,20 @@ class MemoryDriver(Driver):
     def node_leave(self, node: str) -> None:
         """Forget a node."""
         self._storage.nodes.pop(node, None)
+        self._storage.abouts.pop(node, None)
+
+    def node_tell(self, node: str, about: str) -> None:
+        """Keep what a node says of itself."""
+        if node in self._storage.nodes:
+            self._storage.abouts[node] = about
+
+    def node_list(self) -> list[Node]:
+        """Return the nodes by name."""
+        abouts = self._storage.abouts.copy()
+        return [
+            Node(name=name, beat_at=beat_at, about=abouts.get(name))
+            for name, beat_at in sorted(self._storage.nodes.copy().items())
+        ]
 
     def job_orphans(self, queue: str | None, lease: float) -> list[Job]:
         """Return the executing jobs whose node has not beaten for *lease* seconds."""

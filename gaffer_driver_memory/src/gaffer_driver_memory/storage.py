@@ -49,6 +49,7 @@ class Storage:
         self.queues: dict[str, QueueIndex] = {}
         self.holders: dict[int, str] = {}
         self.nodes: dict[str, datetime] = {}
+        self.abouts: dict[str, str] = {}
         self._touched: set[str] = set()  # queues that may have got claimable jobs
         self._subscribers: dict[str, list[Wake]] = {}
         self._renew()
@@ -67,6 +68,7 @@ class Storage:
             self.queues.clear()
             self.holders.clear()
             self.nodes.clear()
+            self.abouts.clear()
 
     def change(self, make: Callable[[], T]) -> T:
         """Make a change under the lock, and wake whom it concerns after that.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC
 from typing import Any
 from uuid import UUID
 
@@ -10,12 +11,14 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from gaffer.driver import (
+    Ahead,
     Claim,
     Cutoffs,
     DriverError,
     Job,
     JobFilter,
     JobState,
+    Node,
     QueueHasJobs,
     StateStats,
     UnknownQueue,
@@ -212,6 +215,23 @@ class PostgresDriver(Opening):
         rows = self._call("prune", lambda c: c.execute(self._sql.job_prune, values).fetchall())
         return [id for (id,) in rows]
 
+    def job_ahead(self, job: Job) -> Ahead:
+        """Return what stands before an available job: counted, not read."""
+        values = {
+            "queue": job.queue,
+            "id": job.id,
+            "chain": job.chain,
+            "priority": job.priority,
+            "created_at": job.created_at,
+            "now": self.now(),
+        }
+        [(count,)] = self._read("look what is ahead", self._sql.ahead, values)
+        first = None
+        if job.chain is not None:
+            rows = self._read("look at a chain", self._sql.chain_ahead, values)
+            first = job_of(rows[0]) if rows else None
+        return Ahead(count, first)
+
     # -- nodes ---------------------------------------------------------------------------------
 
     def node_beat(self, node: str) -> None:
@@ -230,6 +250,20 @@ class PostgresDriver(Opening):
         """
         leave = self._sql.node_leave
         self._call("leave", lambda c: c.execute(leave, [node]), again=True, timeout=2.0)
+
+    def node_tell(self, node: str, about: str) -> None:
+        """Keep what a node says of itself."""
+        values = [about, node]
+        self._pulse.call(
+            "tell of a node", lambda c: c.execute(self._sql.node_tell, values), timeout=5.0
+        )
+
+    def node_list(self) -> list[Node]:
+        """Return the nodes by name."""
+        return [
+            Node(name=name, beat_at=at.replace(tzinfo=UTC), about=about)
+            for name, at, about in self._read("list the nodes", self._sql.node_list)
+        ]
 
     def job_orphans(self, queue: str | None, lease: float) -> list[Job]:
         """Return the executing jobs whose node has not beaten for *lease* seconds."""

@@ -67,6 +67,10 @@ class Statements:
     job_prune: str = ""
     node_beat: str = ""
     node_leave: str = ""
+    node_tell: str = ""
+    node_list: str = ""
+    ahead: str = ""
+    chain_ahead: str = ""
     orphans: str = ""
     ready: str = ""
     health: str = ""
@@ -172,6 +176,26 @@ _TEXTS = {
     "node_leave": """
         DELETE FROM {s}.nodes n
         WHERE n.name = %s OR n.beat_at < {s}.clock() - interval '1 day'
+    """,
+    "node_tell": "UPDATE {s}.nodes n SET about = %s WHERE n.name = %s",
+    "node_list": """
+        SELECT n.name, n.beat_at AT TIME ZONE 'UTC', n.about FROM {s}.nodes n ORDER BY n.name
+    """,
+    "ahead": """
+        SELECT count(*) FROM {s}.jobs j
+        WHERE j.queue_id = (SELECT q.id FROM {s}.queues q WHERE q.name = %(queue)s)
+            AND j.state IN ('available', 'scheduled', 'chained') AND j.id <> %(id)s
+            AND (j.scheduled_at IS NULL OR j.scheduled_at <= %(now)s)
+            AND (-j.priority::bigint, j.created_at, j.id)
+                < (-%(priority)s::bigint, %(created_at)s, %(id)s)
+    """,
+    "chain_ahead": """
+        SELECT {columns} FROM {s}.jobs j JOIN {s}.queues q ON q.id = j.queue_id
+        WHERE q.name = %(queue)s AND j.chain = %(chain)s AND j.id <> %(id)s
+            AND (j.state = 'executing' OR j.state IN ('available', 'scheduled', 'chained')
+                AND (-j.priority::bigint, j.created_at, j.id)
+                    < (-%(priority)s::bigint, %(created_at)s, %(id)s))
+        ORDER BY j.state <> 'executing', j.priority DESC, j.created_at, j.id LIMIT 1
     """,
     # A beat far ahead is one that a clock has left behind when it was set back.
     "orphans": """

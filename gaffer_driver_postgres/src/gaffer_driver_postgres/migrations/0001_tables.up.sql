@@ -80,5 +80,6 @@ ALTER TABLE {schema}.jobs SET (
 -- One row for each process that works jobs; it is updated in place at every beat.
 CREATE TABLE IF NOT EXISTS {schema}.nodes (
     name text COLLATE "C" PRIMARY KEY,
-    beat_at timestamptz NOT NULL
+    beat_at timestamptz NOT NULL,
+    about text
 ) WITH (fillfactor = 50);

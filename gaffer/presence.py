@@ -1,0 +1,96 @@
+"""What a node says of itself to the others: which queues it serves, and how.
+
+It is written with its beats, and read by people who ask why a job does not run. Storage keeps it as
+text, and later releases may say more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from gaffer.driver import Node
+
+__all__ = ["Presence", "Served", "presence", "told"]
+
+_LEASE = 20.0
+"""Seconds: the default, for nodes that do not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """How a process serves a queue: its limits, and whether it claims nothing for now."""
+
+    max_workers: int | None
+    global_max_workers: int | None
+    draining: bool
+    stuck: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
+    """A node as the others see it.
+
+    *alive*: it has beaten within its lease. *queues* are those that it serves; `None`: it does not
+    say.
+    """
+
+    node: str
+    alive: bool
+    silent: float
+    """Seconds since its last beat."""
+    host: str | None = None
+    pid: int | None = None
+    queues: Mapping[str, Served] | None = field(default=None)
+
+
+def told(*, pid: int, host: str, lease: float, queues: Mapping[str, Served]) -> str:
+    """Return the text that `presence` reads."""
+    served = {name: asdict(one) for name, one in queues.items()}
+    return json.dumps({"pid": pid, "host": host, "lease": lease, "queues": served})
+
+
+def presence(node: Node, now: datetime) -> Presence:
+    """Return *node* as it is seen at *now*; what it says and nobody understands is left out."""
+    about = _read(node.about)
+    lease = about.get("lease")
+    silent = now - node.beat_at
+    patience = timedelta(seconds=lease if isinstance(lease, int | float) else _LEASE)
+    queues = about.get("queues")
+    host, pid = about.get("host"), about.get("pid")
+    return Presence(
+        node=node.name,
+        alive=abs(silent) < patience,
+        silent=silent.total_seconds(),
+        host=host if isinstance(host, str) else None,
+        pid=pid if isinstance(pid, int) else None,
+        queues={name: _served(one) for name, one in queues.items()}
+        if isinstance(queues, dict)
+        else None,
+    )
+
+
+def _read(about: str | None) -> dict[str, Any]:
+    try:
+        value = json.loads(about or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _served(value: Any) -> Served:
+    given = value if isinstance(value, dict) else {}
+
+    def number(name: str) -> int | None:
+        found = given.get(name)
+        return found if isinstance(found, int) else None
+
+    return Served(
+        max_workers=number("max_workers"),
+        global_max_workers=number("global_max_workers"),
+        draining=bool(given.get("draining")),
+        stuck=bool(given.get("stuck")),
+    )
