@@ -64,7 +64,7 @@ from gaffer.events import (
 )
 from gaffer.execution import Attempt, current
 from gaffer.hand import ClaimedJob, Claiming
-from gaffer.health import DriverHealth, Health, QueueHealth, StorageHealth
+from gaffer.health import DriverHealth, Finding, Health, QueueHealth, StorageHealth
 from gaffer.info import QueueInfo, Redriven, WorkersInfo
 from gaffer.instance import Gaffer
 from gaffer.job import (
@@ -113,6 +113,7 @@ flush = default.flush
 poll = default.poll
 info = default.info
 health = default.health
+doctor = default.doctor
 stats = default.stats
 why = default.why
 start = default.start
@@ -138,6 +139,7 @@ __all__ = [
     "Event",
     "Exponential",
     "Fail",
+    "Finding",
     "FlushTimeout",
     "Gaffer",
     "GafferError",
@@ -202,6 +204,7 @@ __all__ = [
     "default",
     "delete",
     "delete_queue",
+    "doctor",
     "drain",
     "ensure_queue",
     "flush",

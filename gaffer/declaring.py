@@ -7,8 +7,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from gaffer import checks, logs
-from gaffer.conf import QueueConf, QueueOptions, changed, check_name, configured
-from gaffer.driver import Driver
+from gaffer.conf import (
+    Duration,
+    QueueConf,
+    QueueOptions,
+    changed,
+    check_name,
+    check_option,
+    configured,
+)
+from gaffer.doctor import examined
+from gaffer.driver import Driver, Finding
 from gaffer.errors import InvalidQueueConf, QueueExists, UnknownQueue
 from gaffer.events import Event, QueueCreated, QueueDeleted, QueueUpdated, emit
 from gaffer.execution import shielded
@@ -196,3 +205,26 @@ class Queues(Process):
                 if supervisor.conf.driver.storage == storage.storage
             }
         return [name for name in storage.queue_list() if name not in known]
+
+    @shielded
+    def doctor(
+        self,
+        driver: Driver | str | None = None,
+        *,
+        waiting: Duration = 300.0,
+        timeout: Duration = 5.0,
+    ) -> builtins.list[Finding]:
+        """Return what is wrong with *driver*'s storage and its queues, the gravest first.
+
+        Queues that nobody works although jobs wait, that are paused, stuck, or whose oldest job is
+        due for more than *waiting* seconds; executing jobs that nobody settles; clocks that differ;
+        and what the driver finds: who holds up vacuum, settings that lose jobs. Each finding has a
+        remedy. No queue need be declared here. Raise `DriverUnavailable` if the storage does not
+        answer, within *timeout* seconds where it looks at itself.
+        """
+        patience = check_option("waiting", waiting, checks.duration(0.0, checks.CENTURY))
+        limit = check_option("timeout", timeout, checks.duration(0.01, checks.DAY))
+        with self._admin:
+            self._check_open()
+            storage = self._drivers.get(driver)
+        return examined(storage, waiting=patience, timeout=limit)

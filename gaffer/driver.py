@@ -24,7 +24,7 @@ from gaffer.errors import (
     QueueHasJobs,
     UnknownQueue,
 )
-from gaffer.health import DriverHealth
+from gaffer.health import DriverHealth, Finding
 from gaffer.job import (
     INCOMPLETE,
     Backoff,
@@ -51,6 +51,7 @@ __all__ = [
     "DriverHealth",
     "DriverUnavailable",
     "Exponential",
+    "Finding",
     "Job",
     "JobError",
     "JobFilter",
@@ -152,6 +153,13 @@ class Driver(ABC):
         """
         self.queue_exists("gaffer")  # whether it is there: what counts is the answer
         return DriverHealth()
+
+    def diagnose(self, timeout: float) -> list[Finding]:
+        """Return what is wrong with the storage itself, or may be; within *timeout* seconds.
+
+        For people, now and then. Raise `DriverUnavailable` if it does not answer.
+        """
+        return []
 
     def now(self) -> datetime:
         """Return the storage's present instant: the one clock of all its processes."""

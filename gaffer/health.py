@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-__all__ = ["DriverHealth", "Health", "QueueHealth", "StorageHealth", "judged"]
+__all__ = ["DriverHealth", "Finding", "Health", "QueueHealth", "StorageHealth", "judged"]
 
 _TURN = 60.0
 """Seconds within which a runner comes round: it waits ten at most, and each call has a deadline."""
@@ -14,6 +15,22 @@ _OVERDUE = 5.0
 _OLD_TRANSACTION = 300.0
 _DEAD_ROWS = 100_000
 _CLOCK = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that is wrong, or worth knowing.
+
+    *severity*: ``"error"`` if jobs do not run or may be lost, ``"warning"`` if they will not run
+    well, ``"info"`` if nothing need be done. *code* names the kind of finding, *text* says what was
+    found, *remedy* what to do; *facts* are plain values.
+    """
+
+    severity: Literal["error", "warning", "info"]
+    code: str
+    text: str
+    remedy: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

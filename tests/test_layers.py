@@ -27,7 +27,7 @@ LAYERS = {
             "machine events failures forms",
             "driver annotations letter",
             "ledger step writing selection discovery service asking interrupt retry lookout "
-            "parameters presence diagnosis",
+            "parameters presence diagnosis doctor",
             "watchdog execution crew heartbeat turn suspects",
             "runner intake roster outbox claims pruner hand drivers logs redrive",
             "supervisor queue tasks",
@@ -46,6 +46,7 @@ PEERS = {
     ("codec", "job"),
     ("writing", "step"),
     ("diagnosis", "presence"),
+    ("doctor", "presence"),
     ("ledger", "step"),
     ("ledger", "writing"),
     ("crew", "execution"),
@@ -71,7 +72,7 @@ COMMANDS = {
             "opening serving",
             "selecting",
             "following",
-            "work queues jobs why redrive insert migrate demo",
+            "work queues jobs why doctor redrive insert migrate demo",
             "parser",
             "__init__",
         ]
@@ -82,7 +83,7 @@ POSTGRES = {
     module: layer
     for layer, modules in enumerate(
         [
-            "clock errors options caller embedded statements watches",
+            "clock errors options caller embedded statements watches diagnosis",
             "guard sessions bounds",
             "rows",
             "listing connections migrations",

@@ -17,6 +17,7 @@ from gaffer.driver import (
     Driver,
     DriverHealth,
     DriverUnavailable,
+    Finding,
     Job,
     JobFilter,
     JobState,
@@ -180,6 +181,9 @@ class FaultyDriver(Driver):
 
     def health(self, timeout: float) -> DriverHealth:  # noqa: D102
         return self._call("health", lambda: self.inner.health(timeout))
+
+    def diagnose(self, timeout: float) -> list[Finding]:  # noqa: D102
+        return self._call("diagnose", lambda: self.inner.diagnose(timeout))
 
     def now(self) -> datetime:  # noqa: D102
         return self._call("now", self.inner.now)

@@ -22,3 +22,26 @@ def test_a_job_that_waits_for_nobody_is_told_who_is_missing(g: Gaffer, run: Run)
     assert [reason["code"] for reason in value.json["reasons"]] == ["paused", "unserved"]
     assert (value.json["state"], value.json["id"]) == ("available", str(job.id))
     assert first.id != job.id
+
+
+def test_the_doctor_tells_what_is_wrong_and_what_to_do(g: Gaffer, run: Run) -> None:
+    g.ensure_queue("mails")
+    job = g.insert("mails", 1)
+    g.pause("mails")
+
+    text, value = run("doctor"), run("doctor", "--json")
+
+    assert text.code == value.code == 1
+    assert "and it is paused\n         gaffer resume mails\n" in text.out
+    [paused] = [one for one in value.lines if one["code"] == "paused"]
+    assert paused["severity"] == "warning"
+    g.resume("mails")
+    g.delete("mails", job.id)
+    g.delete_queue("mails")
+    assert run("doctor").code == 0
+
+
+def test_the_doctor_tells_of_a_schema_that_is_not_there(run: Run) -> None:
+    ran = run("doctor", "--json")
+
+    assert (ran.code, ran.json["code"], ran.json["remedy"]) == (1, "migrations", "gaffer migrate")

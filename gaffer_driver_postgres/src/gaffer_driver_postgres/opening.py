@@ -10,10 +10,11 @@ from typing import Any, Self
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from gaffer.driver import Driver, DriverError, DriverHealth, SystemClock
+from gaffer.driver import Driver, DriverError, DriverHealth, Finding, SystemClock
 from gaffer_driver_postgres.bounds import Bounds
 from gaffer_driver_postgres.clock import ServerClock, monotonic
 from gaffer_driver_postgres.connections import Connections, Line
+from gaffer_driver_postgres.diagnosis import diagnosed
 from gaffer_driver_postgres.embedded import EmbeddedServer
 from gaffer_driver_postgres.hub import Hub
 from gaffer_driver_postgres.migrations import Migrations, Migrator
@@ -208,6 +209,21 @@ class Opening(Driver):
             rows=rows,
             dead_rows=dead,
         )
+
+    def diagnose(self, timeout: float) -> list[Finding]:
+        """Return what may be wrong with the server, as far as the role may see."""
+        deadline = min(timeout, self._options.timeout)
+
+        def read(what: str, statement: str, values: Any) -> list[tuple[Any, ...]]:
+            return self._pulse.call(
+                f"look at {what}",
+                lambda cursor: cursor.execute(statement, values, prepare=False).fetchall(),
+                timeout=deadline,
+            )
+
+        server = self._connections.server
+        pooled = server is not None and server.pooled
+        return diagnosed(read, f"{self._sql.schema}.jobs", pooled=pooled)
 
     def _call(self, what: str, work: Callable[[Cursor], Any], **options: Any) -> Any:
         if self._process != os.getpid():  # forked by a server that does not tell Python: uWSGI
