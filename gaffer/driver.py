@@ -108,8 +108,8 @@ class Driver(ABC):
     Every method may be called from many threads at once, and raises `DriverUnavailable` when the
     storage does not answer within the driver's deadline. The constructor does no input or output.
     Jobs go in and come out equal in all fields: the JSON texts to the letter, instants to the
-    microsecond. What a driver hands out from `job_get`, `job_list` and `job_claim` shares nothing
-    that can be changed with what it keeps.
+    microsecond. What a driver hands out from `job_get`, `job_ended`, `job_list` and `job_claim`
+    shares nothing that can be changed with what it keeps.
     """
 
     @classmethod
@@ -218,6 +218,17 @@ class Driver(ABC):
     @abstractmethod
     def job_get(self, id: UUID) -> Job | None:
         """Return a job, or `None`."""
+
+    def job_ended(self, ids: Sequence[UUID]) -> dict[UUID, Job | None]:
+        """Return those of the jobs *ids* that have ended, by id, and `None` for each that is gone.
+
+        Ended jobs are completed, failed or cancelled; gone is what `job_get` would not find. Those
+        that are available or executing are left out. Asked again and again, for up to 1,000 ids at
+        once, by whoever waits for results: a driver that can do this with one question to its
+        storage overrides it.
+        """
+        found = {id: self.job_get(id) for id in ids}
+        return {id: job for id, job in found.items() if job is None or job.state.terminal}
 
     @abstractmethod
     def job_list(self, filter: JobFilter) -> list[Job]:

@@ -217,6 +217,17 @@ class SharesItsErrors(ModelDriver):
         return self._store.jobs.get(id)
 
 
+class EndedOnceClaimed(ModelDriver):
+    def job_ended(self, ids: Sequence[UUID]) -> dict[UUID, Job | None]:
+        found = {id: self.job_get(id) for id in ids}
+        return {id: j for id, j in found.items() if j is None or j.attempted_at is not None}
+
+
+class GoneLeftOut(ModelDriver):
+    def job_ended(self, ids: Sequence[UUID]) -> dict[UUID, Job | None]:
+        return {id: job for id, job in super().job_ended(ids).items() if job is not None}
+
+
 class ClaimsTwoSteps(ModelDriver):
     """Looks at the limit in one step and claims in another, as a plain SQL count does."""
 

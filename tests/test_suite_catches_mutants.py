@@ -42,6 +42,7 @@ FOUND_BY = {
     ],
     "test_write_and_claim_races": ["NoFence", "ClaimsBesideInTwoSteps"],
     "test_chains": ["ChainIgnored", "ChainOvertaken", "ChainOverAllQueues"],
+    "test_ended": ["EndedOnceClaimed", "GoneLeftOut"],
     "test_nodes": ["NeverSilent", "KeepsItsNode", "NodeForgotten"],
     "test_prunes": ["PrunesTheEdge", "PrunesOtherQueues"],
     "test_lists": ["ListsAsInserted", "CountsAllQueues"],

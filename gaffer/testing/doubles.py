@@ -212,6 +212,9 @@ class FaultyDriver(Driver):
     def job_get(self, id: UUID) -> Job | None:  # noqa: D102
         return self._call("job_get", lambda: self.inner.job_get(id))
 
+    def job_ended(self, ids: Sequence[UUID]) -> dict[UUID, Job | None]:  # noqa: D102
+        return self._call("job_ended", lambda: self.inner.job_ended(ids))
+
     def job_list(self, filter: JobFilter) -> list[Job]:  # noqa: D102
         return self._call("job_list", lambda: self.inner.job_list(filter))
 

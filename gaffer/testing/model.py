@@ -116,6 +116,15 @@ class ModelDriver(Driver):
             job = self._store.jobs.get(id)
             return None if job is None else _copy(job)
 
+    def job_ended(self, ids: Sequence[UUID]) -> dict[UUID, Job | None]:
+        """Return those of *ids* that have ended, and `None` for those that are gone."""
+        with self._store.lock:
+            return {
+                id: None if job is None else _copy(job)
+                for id in ids
+                if (job := self._store.jobs.get(id)) is None or job.state.terminal
+            }
+
     def job_list(self, filter: JobFilter) -> list[Job]:
         """Return the jobs that meet *filter*."""
         with self._store.lock:

@@ -156,6 +156,12 @@ class DriverMachine(ChangingRules):
         self.step.both(handle, "job_get", self.some(pick).id)
         self.step.both(handle, "job_get", UUID(int=pick))
 
+    @rule(handle=handles, number=st.integers(0, 5), strangers=st.integers(0, 2))
+    def look_for_ended(self, handle: int, number: int, strangers: int) -> None:
+        ids = [job.id for job in self.step.jobs()[:number]]
+        ids += [UUID(int=stranger) for stranger in range(strangers)]
+        self.step.both(handle, "job_ended", ids)
+
     @rule(
         handle=handles,
         queue=st.none() | queues,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from gaffer.testing.suite.test_ahead import *
 from gaffer.testing.suite.test_chains import *
 from gaffer.testing.suite.test_claims import *
+from gaffer.testing.suite.test_ended import *
 from gaffer.testing.suite.test_freed import *
 from gaffer.testing.suite.test_lifecycle import *
 from gaffer.testing.suite.test_lists import *

@@ -101,6 +101,15 @@ class MemoryDriver(Driver):
         job = self._storage.jobs.get(id.int)
         return None if job is None else copied(job)
 
+    def job_ended(self, ids: Sequence[UUID]) -> dict[UUID, Job | None]:
+        """Return those of *ids* that have ended, and `None` for those that are gone."""
+        found = [(id, self._storage.jobs.get(id.int)) for id in ids]
+        return {
+            id: None if job is None else copied(job)
+            for id, job in found
+            if job is None or job.state.terminal
+        }
+
     def job_list(self, filter: JobFilter) -> list[Job]:
         """Return the jobs that meet *filter*, by (created_at, id)."""
         with self._storage.lock:

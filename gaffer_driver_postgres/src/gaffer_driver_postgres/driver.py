@@ -30,6 +30,7 @@ from gaffer_driver_postgres.errors import translated
 from gaffer_driver_postgres.listing import listing
 from gaffer_driver_postgres.opening import Opening
 from gaffer_driver_postgres.rows import (
+    array,
     claim_values,
     claimed_jobs,
     instants,
@@ -168,6 +169,13 @@ class PostgresDriver(Opening):
         """Return a job, or `None`."""
         rows = self._read("get a job", self._sql.job_get, [id.hex])
         return job_of(rows[0]) if rows else None
+
+    def job_ended(self, ids: Sequence[UUID]) -> dict[UUID, Job | None]:
+        """Return those of *ids* that have ended, and `None` for those that are gone."""
+        if not ids:
+            return {}
+        rows = self._read("look for results", self._sql.job_ended, [array(id.hex for id in ids)])
+        return {asked: None if row[0] is None else job_of(row) for asked, *row in rows}
 
     def job_list(self, filter: JobFilter) -> list[Job]:
         """Return the jobs that meet *filter*, by (created_at, id)."""

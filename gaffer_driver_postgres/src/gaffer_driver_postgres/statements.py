@@ -61,6 +61,7 @@ class Statements:
     revisions: str = ""
     known_queues: str = ""
     job_get: str = ""
+    job_ended: str = ""
     job_delete: str = ""
     job_stats: str = ""
     job_claim: str = ""
@@ -163,6 +164,12 @@ _TEXTS = {
     "job_get": """
         SELECT {columns} FROM {s}.jobs j JOIN {s}.queues q ON q.id = j.queue_id
         WHERE j.id = %s::uuid
+    """,
+    # By the primary key, one job after the other; what has not ended stays there.
+    "job_ended": """
+        SELECT w.id, {columns} FROM unnest(%s::uuid[]) AS w (id)
+        LEFT JOIN {s}.jobs j ON j.id = w.id LEFT JOIN {s}.queues q ON q.id = j.queue_id
+        WHERE j.id IS NULL OR j.state IN ('completed', 'failed', 'cancelled')
     """,
     "job_delete": "SELECT {s}.delete_1(%s::uuid)",
     "job_stats": "SELECT s.state, s.number, s.oldest, s.newest FROM {s}.stats_1(%s) s",
