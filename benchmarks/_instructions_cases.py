@@ -23,6 +23,7 @@ from gaffer.heartbeat import Heartbeat
 from gaffer.job import Complete, Job
 from gaffer.machine import claim, create, settle, template
 from gaffer.pace import Pace
+from gaffer.results import Results
 from gaffer.service import Service
 from gaffer.supervisor import Shared, Supervisor
 from gaffer.suspects import Suspects
@@ -84,6 +85,7 @@ def supervisor(**options: Any) -> Supervisor:
         looks=Pace(clock, 1.0),
         sweeps=Pace(clock, 1.0),
         suspects=Suspects(clock),
+        results=Results(),
     )
     queue = Supervisor(conf(driver, **options), shared)
     queue.runner.roster._crew = Alone("q")

@@ -36,6 +36,11 @@ from gaffer.errors import (
     MigrationMismatch,
     QueueExists,
     QueueHasJobs,
+    ResultCancelled,
+    ResultError,
+    ResultFailed,
+    ResultGone,
+    ResultTimeout,
     Stopped,
     UnknownDriver,
     UnknownJob,
@@ -63,6 +68,7 @@ from gaffer.events import (
     RunnerFailed,
 )
 from gaffer.execution import Attempt, current
+from gaffer.futures import ResultFuture
 from gaffer.hand import ClaimedJob, Claiming
 from gaffer.health import DriverHealth, Finding, Health, QueueHealth, StorageHealth
 from gaffer.info import QueueInfo, Redriven, WorkersInfo
@@ -98,6 +104,9 @@ delete_queue = default.delete_queue
 orphaned_queues = default.orphaned_queues
 insert = default.insert
 insert_many = default.insert_many
+submit = default.submit
+future = default.future
+result = default.result
 get = default.get
 list = default.list
 cancel = default.cancel
@@ -183,6 +192,12 @@ __all__ = [
     "QueueUpdated",
     "Reason",
     "Redriven",
+    "ResultCancelled",
+    "ResultError",
+    "ResultFailed",
+    "ResultFuture",
+    "ResultGone",
+    "ResultTimeout",
     "RunnerFailed",
     "Schedule",
     "StateStats",
@@ -208,6 +223,7 @@ __all__ = [
     "drain",
     "ensure_queue",
     "flush",
+    "future",
     "get",
     "get_queue",
     "health",
@@ -221,11 +237,13 @@ __all__ = [
     "poll",
     "prune",
     "redrive",
+    "result",
     "resume",
     "retry",
     "start",
     "stats",
     "stop",
+    "submit",
     "task",
     "tasks",
     "update_queue",

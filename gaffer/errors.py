@@ -15,6 +15,11 @@ GafferError
 ├─ AlreadyForwarded                 the job lives on in another queue
 ├─ DrainTimeout(TimeoutError)       jobs still run here
 ├─ FlushTimeout(TimeoutError)       jobs are still available or executing
+├─ ResultError                      a job that is waited for gives no result
+│  ├─ ResultFailed                  it failed for good
+│  ├─ ResultCancelled               it was cancelled
+│  └─ ResultGone(LookupError)       it was deleted or pruned before its result was read
+├─ ResultTimeout(TimeoutError)      a job that is waited for has not ended
 ├─ Stopped                          the Gaffer was stopped
 └─ DriverError
    ├─ UnknownDriver(LookupError)    no installed driver has that name
@@ -30,7 +35,11 @@ BaseException
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from gaffer.job import Job, JobError
 
 __all__ = [
     "AlreadyActive",
@@ -53,6 +62,11 @@ __all__ = [
     "MigrationMismatch",
     "QueueExists",
     "QueueHasJobs",
+    "ResultCancelled",
+    "ResultError",
+    "ResultFailed",
+    "ResultGone",
+    "ResultTimeout",
     "Stopped",
     "UnknownDriver",
     "UnknownJob",
@@ -229,6 +243,89 @@ class FlushTimeout(GafferError, TimeoutError):
         super().__init__(
             f"queue {queue!r} after {timeout} s: {available} available (waiting for a worker, a "
             f"retry or their time), {executing} executing" + (", and it is paused" * paused)
+        )
+
+
+class ResultError(GafferError):
+    """A job that is waited for gives no result.
+
+    ``queue`` and ``id`` are the job's. ``job`` is the job as it ended, `None` if that is not known,
+    and ``errors`` are its failed attempts, newest first. Raised as it is if the result is not what
+    the task's function says that it returns.
+    """
+
+    def __init__(self, reason: str, *, queue: str, id: UUID, job: Job | None = None) -> None:
+        self.queue = queue
+        self.id = id
+        self.job = job
+        super().__init__(reason)
+
+    @property
+    def errors(self) -> tuple[JobError, ...]:
+        """The failed attempts of the job, newest first."""
+        return () if self.job is None else self.job.errors
+
+
+class ResultFailed(ResultError):
+    """The job that is waited for has failed for good: no attempt is left."""
+
+    def __init__(self, job: Job, error: str) -> None:
+        super().__init__(
+            f"job {job.id} of queue {job.queue!r} failed in attempt {job.attempt} "
+            f"of {job.max_attempts}: {error}",
+            queue=job.queue,
+            id=job.id,
+            job=job,
+        )
+
+
+class ResultCancelled(ResultError):
+    """The job that is waited for was cancelled, by a user or by its worker."""
+
+    def __init__(self, job: Job, reason: str) -> None:
+        super().__init__(
+            f"job {job.id} of queue {job.queue!r} was cancelled; reason: {reason}",
+            queue=job.queue,
+            id=job.id,
+            job=job,
+        )
+
+
+class ResultGone(ResultError, LookupError):
+    """There is no such job: it was deleted, or pruned before anybody here could read its result.
+
+    Or it was never stored, because a transaction was rolled back or is not committed yet.
+    """
+
+    def __init__(self, queue: str, id: UUID) -> None:
+        super().__init__(
+            f"queue {queue!r} has no job {id} any more: deleted, or pruned before its result was "
+            "read. Have the queue keep what has ended for longer than anybody needs to read it, in "
+            "all processes: prune={'max_age': {'completed': 60, 'failed': 60, 'cancelled': 60}}",
+            queue=queue,
+            id=id,
+        )
+
+
+class ResultTimeout(GafferError, TimeoutError):
+    """The job that is waited for has not ended; it goes on.
+
+    With ``itself`` true nobody has waited: the job can end only after whoever asks, which is
+    the job itself, one of its chain or its queue, or a hook or callback in the thread that would
+    have to tell the result.
+    """
+
+    def __init__(
+        self, queue: str, id: UUID, timeout: float | None, *, itself: bool = False
+    ) -> None:
+        self.queue = queue
+        self.id = id
+        self.timeout = timeout
+        self.itself = itself
+        super().__init__(
+            f"job {id} of queue {queue!r} can end only after whoever waits for it here"
+            if itself
+            else f"job {id} of queue {queue!r} has not ended after {timeout} s"
         )
 
 

@@ -15,6 +15,7 @@ from gaffer.diagnosis import Why, why
 from gaffer.driver import Driver
 from gaffer.errors import InvalidJob, UnknownJob
 from gaffer.execution import shielded
+from gaffer.futures import ResultFuture
 from gaffer.hand import Claiming
 from gaffer.info import QueueInfo, Redriven
 from gaffer.job import JSON, Job, JobState, StateStats
@@ -85,6 +86,60 @@ class Gaffer(Queues, Declares):
         """
         supervisor = self._supervisor(queue)
         return supervisor.insert_many(payloads, options, connection, returning=returning)
+
+    @shielded
+    def submit(
+        self, queue: str, payload: JSON, **options: Unpack[JobOptions]
+    ) -> ResultFuture[JSON]:
+        """Insert a job as `insert` does; return the future of its result.
+
+        The future is one of `concurrent.futures`, so `wait` and `as_completed` take it; see
+        `ResultFuture` for what it raises. One thread waits for all jobs of this Gaffer. What this
+        Gaffer works is told at once, and before it can be pruned. What others work is found within
+        half a second, or a quarter of the time it took: have all of them keep what has ended for so
+        long (`prune`), or it may be gone.
+
+        There is no *connection*: until a transaction commits there is nothing to wait for. Raise
+        `InvalidJob` for that; else as `insert`, and then nobody waits.
+        """
+        return self._submit(queue, payload, options)
+
+    @shielded
+    def future(self, queue: str, job: Job | UUID) -> ResultFuture[JSON]:
+        """Return the future of the result of a job that was inserted earlier, here or elsewhere.
+
+        By itself or by its id; whether it is there is found out behind this call, and if not, the
+        future raises `ResultGone`. If the job given has ended, the future is resolved already.
+        Raise `InvalidJob` for a job of another queue, or what is no id.
+        """
+        return self._future(queue, job)
+
+    @shielded
+    def result(self, queue: str, job: Job | UUID, timeout: Duration | None = None) -> JSON:
+        """Wait for the end of a job, here or elsewhere, and return its result.
+
+        Raise `ResultFailed`, `ResultCancelled` or `ResultGone` if it has none, and `Stopped` if
+        this Gaffer is stopped meanwhile. Raise `ResultTimeout` after *timeout* seconds (`None`:
+        wait for ever), or at once when called by the job itself, or one that it has to wait for.
+        """
+        return self._result(queue, job, timeout)
+
+    @shielded
+    def _submit(
+        self, queue: str, payload: JSON, options: Mapping[str, Any], read: Any = None
+    ) -> ResultFuture[Any]:
+        return self._supervisor(queue).submit(payload, options, read)
+
+    @shielded
+    def _future(self, queue: str, job: Job | UUID, read: Any = None) -> ResultFuture[Any]:
+        return self._supervisor(queue).future(job, read)
+
+    @shielded
+    def _result(
+        self, queue: str, job: Job | UUID, timeout: Duration | None, read: Any = None
+    ) -> Any:
+        wait = check_option("timeout", timeout, checks.duration(0.0, checks.CENTURY))
+        return self._supervisor(queue).result(job, wait, read)
 
     @overload
     def get(self, queue: str, id: UUID) -> Job: ...

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from random import random
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from gaffer import codec, machine
@@ -42,7 +42,7 @@ from gaffer.letter import origin, returned
 from gaffer.step import Forwarding, Step
 from gaffer.writing import Claiming, Writing, insert_surely
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "Waits"]
 
 _log = logging.getLogger("gaffer.ledger")
 
@@ -50,11 +50,25 @@ _BATCH = 1000
 _PLAIN = frozenset({dict, list, str, int, float, bool, type(None)})
 
 
+class Waits(Protocol):
+    """Those who wait for results here; true while there are any."""
+
+    def __bool__(self) -> bool: ...
+
+    def ended(self, jobs: Iterable[Job]) -> None:
+        """Hear of jobs that were written; those that have not ended are of no interest."""
+        ...
+
+    def gone(self, ids: Iterable[UUID]) -> None:
+        """Hear of jobs that were deleted."""
+        ...
+
+
 class Ledger:
     """The jobs of one queue, for one process.
 
     *hooks* gives the global hooks; *ledger_of* finds the ledger of a queue to forward to, or raises
-    `UnknownQueue`; payloads may take *max_bytes*.
+    `UnknownQueue`; *waits* are told what ends, and payloads may take *max_bytes*.
     """
 
     def __init__(
@@ -63,10 +77,12 @@ class Ledger:
         *,
         hooks: Callable[[], tuple[Hook, ...]],
         ledger_of: Callable[[str], Ledger],
+        waits: Waits | None = None,
         max_bytes: int = codec.MAX_BYTES,
     ) -> None:
         self._global_hooks = hooks
         self._ledger_of = ledger_of
+        self._waits = waits
         self._max_bytes = max_bytes
         self.late = 0  # results that came too late and were dropped
         self.writings = 0  # how often a step was written here: tells the pruner that there is work
@@ -94,6 +110,16 @@ class Ledger:
         checked = check_job(options) if options else {}
         [job] = self._insert([self._new(payload, checked, job_id(), self.driver.now())], connection)
         return job
+
+    def id_of(self, payload: Any, options: Mapping[str, Any]) -> UUID:
+        """Return the id that an insert with these *options* gets, or is to be given as an option.
+
+        Raise `InvalidJob` for options that it would not take.
+        """
+        checked = check_job(options)
+        if _has_id(payload):
+            return check_id(payload.id)
+        return checked.get("id") or job_id()
 
     def insert_many(
         self, payloads: Iterable[Any], options: Mapping[str, Any], connection: Any = None
@@ -232,6 +258,8 @@ class Ledger:
         writing = Writing(self.driver, steps, self._ledger_of, claiming)
         writing.run()
         self.writings += 1
+        if self._waits:
+            self._waits.ended([step.after for step in writing.written])
         if self.heard or any(step.forwarding for step in writing.written):
             for step in writing.written:
                 self._told(step)
@@ -317,6 +345,9 @@ class Ledger:
 
     def deleted(self, ids: Iterable[UUID], actor: Actor) -> None:
         """Tell the hooks of deleted jobs."""
+        if self._waits:
+            ids = list(ids)
+            self._waits.gone(ids)
         if self.heard:
             for id in ids:
                 self.emit(JobDeleted(actor=actor, queue=self.conf.name, job_id=id))

@@ -41,6 +41,7 @@ class Parameters:
             name: self._form(parameter, names)
             for name, parameter in self._signature.parameters.items()
         }
+        self._answer = self._answered(names)
         for name, parameter in self._signature.parameters.items():
             if parameter.default is not Parameter.empty:
                 self._check_default(name, parameter.default)
@@ -59,6 +60,14 @@ class Parameters:
         if parameter.kind is Parameter.VAR_KEYWORD:
             return mapping("dict", dict, form)
         return form
+
+    def _answered(self, names: dict[str, Any]) -> Form | None:
+        """Return the form of what the function returns, if that differs from what JSON has."""
+        try:
+            form = form_of(_resolved(self._signature.return_annotation, names))
+        except Exception:  # none, an outcome, or anything: it is kept as it is, if it can be
+            return None
+        return None if form.plain else form
 
     def _check_default(self, name: str, default: Any) -> None:
         try:
@@ -104,6 +113,20 @@ class Parameters:
             if name not in bound.arguments:
                 raise InvalidArguments(self._task, f"missing a required argument: {name!r}")
         return bound
+
+    def answer(self, value: Any) -> Any:
+        """Return what the function has returned as a result to be kept.
+
+        An outcome, or what is not what the annotation says, stays as it is: the work is done.
+        """
+        try:
+            return value if self._answer is None else self._answer.write(value)
+        except (Misfit, RecursionError):
+            return value
+
+    def answered(self, result: JSON) -> Any:
+        """Return a result as the function has returned it; raise `Misfit`."""
+        return result if self._answer is None else self._answer.read(result)
 
     def _one(self, name: str, call: Callable[[Any], Any], value: Any) -> Any:
         try:

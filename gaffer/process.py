@@ -31,6 +31,7 @@ from gaffer.job import Job
 from gaffer.ledger import Ledger
 from gaffer.pace import Pace
 from gaffer.presence import told
+from gaffer.results import Results
 from gaffer.service import in_service
 from gaffer.supervisor import SETTLE_FOR, Shared, Supervisor
 from gaffer.suspects import Suspects
@@ -45,6 +46,8 @@ _LOOK = 5.0
 """Seconds between looks for jobs in queues whose driver says when there are any."""
 _SWEEP = 60.0
 """Seconds between looks for old jobs in queues in which nothing ends."""
+_LAST_WORD = 1.0
+"""Seconds for those who wait for results, and their callbacks, to be told of a stop."""
 _SPARE = 2.5
 """Seconds of a bounded stop beyond `SETTLE_FOR`: for the storage to answer, threads to end."""
 
@@ -93,6 +96,7 @@ class Process:
         self._looks = Pace(self._clock, _LOOK)
         self._sweeps = Pace(self._clock, _SWEEP)
         self._suspects = Suspects(self._clock)
+        self._results = Results()
         self._stopping = False
         self._broken_off = False
         self._stopped = threading.Event()
@@ -174,6 +178,7 @@ class Process:
             looks=self._looks,
             sweeps=self._sweeps,
             suspects=self._suspects,
+            results=self._results,
         )
 
     def _pulse(self, driver: Driver) -> Heartbeat:
@@ -295,6 +300,7 @@ class Process:
         ended = True
         for supervisor in supervisors:
             ended &= supervisor.join(max(0.0, deadline - self._clock.monotonic()))
+        self._results.stop(_LAST_WORD)  # what has ended is told
         self._watchdog.stop()
         # So late only if storage does not answer, and there is no time left to wait for it.
         spent = self._clock.monotonic() > deadline - _SPARE
@@ -316,7 +322,9 @@ class Process:
         confs = [supervisor.conf for supervisor in self._queues.values()]
         stopping = self._stopping
         self._admin = threading.RLock()
+        results = self._results
         self._open()
+        results.after_fork()
         self._stopping = stopping
         if stopping:
             self._stopped.set()  # nobody is left to do it

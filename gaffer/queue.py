@@ -9,6 +9,7 @@ from uuid import UUID
 
 from gaffer.conf import Duration, JobOptions, NewJob, QueueConf
 from gaffer.diagnosis import Why
+from gaffer.futures import ResultFuture
 from gaffer.hand import Claiming
 from gaffer.info import QueueInfo, Redriven
 from gaffer.job import JSON, Job, JobState, StateStats
@@ -50,6 +51,18 @@ class Queue:
     ) -> Job:
         """Insert a job; see `Gaffer.insert`."""
         return self._gaffer.insert(self.name, payload, connection=connection, **options)
+
+    def submit(self, payload: JSON, **options: Unpack[JobOptions]) -> ResultFuture[JSON]:
+        """Insert a job; return the future of its result; see `Gaffer.submit`."""
+        return self._gaffer.submit(self.name, payload, **options)
+
+    def future(self, job: Job | UUID) -> ResultFuture[JSON]:
+        """Return the future of a job's result; see `Gaffer.future`."""
+        return self._gaffer.future(self.name, job)
+
+    def result(self, job: Job | UUID, timeout: Duration | None = None) -> JSON:
+        """Wait for a job's result; see `Gaffer.result`."""
+        return self._gaffer.result(self.name, job, timeout)
 
     @overload
     def insert_many(

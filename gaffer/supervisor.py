@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from gaffer.clock import Clock
-from gaffer.conf import QueueConf
+from gaffer.conf import QueueConf, check_id
 from gaffer.driver import Driver
 from gaffer.errors import (
     AlreadyActive,
@@ -18,10 +18,12 @@ from gaffer.errors import (
     DrainTimeout,
     DriverUnavailable,
     FlushTimeout,
+    InvalidJob,
     InvalidQueueConf,
 )
 from gaffer.events import Hook, QueuePaused, QueueResumed
 from gaffer.execution import breathe, running
+from gaffer.futures import ResultFuture
 from gaffer.hand import Claiming
 from gaffer.health import QueueHealth
 from gaffer.heartbeat import Heartbeat
@@ -32,6 +34,7 @@ from gaffer.pace import Pace
 from gaffer.presence import Served
 from gaffer.pruner import Pruner
 from gaffer.redrive import Redrive
+from gaffer.results import Results
 from gaffer.runner import Runner
 from gaffer.suspects import Suspects
 from gaffer.turn import TURN
@@ -47,6 +50,10 @@ _GLANCE = 0.25
 """Seconds between looks of `flush` at the storage, when nothing happens here."""
 
 
+Read: TypeAlias = Callable[[JSON], Any]
+"""Decodes a result."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
     """What the queues of one Gaffer share."""
@@ -60,6 +67,7 @@ class Shared:
     looks: Pace
     sweeps: Pace
     suspects: Suspects
+    results: Results
 
 
 class Supervisor:
@@ -67,8 +75,13 @@ class Supervisor:
 
     def __init__(self, conf: QueueConf, shared: Shared) -> None:
         self._clock = shared.clock
+        self._results = shared.results
         self.ledger = Ledger(
-            conf, hooks=shared.hooks, ledger_of=shared.ledger_of, max_bytes=shared.max_bytes
+            conf,
+            hooks=shared.hooks,
+            ledger_of=shared.ledger_of,
+            waits=shared.results,
+            max_bytes=shared.max_bytes,
         )
         self.runner = Runner(
             self.ledger,
@@ -273,6 +286,62 @@ class Supervisor:
             if left <= 0:
                 return
             self.runner.turn.wait_quiet(min(left, _GLANCE), self.runner.turn.moments)
+
+    def submit(
+        self, payload: JSON, options: Mapping[str, Any], read: Read | None = None
+    ) -> ResultFuture[Any]:
+        """Insert a job, and return the future of its result, which *read* decodes."""
+        if "connection" in options:
+            raise InvalidJob(
+                "connection: until the transaction commits there is nothing to wait for; "
+                "insert the job there, and use future() or result() after the commit",
+                keys=["connection"],
+            )
+        id = self.ledger.id_of(payload, options)
+        future = ResultFuture(self._results, self, id, read=read)
+        self._results.add(future)  # first: the job may have ended before the insert returns
+        try:
+            job = self.insert(payload, {**options, "id": id}, None)
+        except BaseException:
+            self._results.drop(future)
+            raise
+        future.chain = job.chain
+        self._results.stored(future, job.id)
+        return future
+
+    def future(self, job: Job | UUID, read: Read | None = None) -> ResultFuture[Any]:
+        """Return the future of the result of a job that is there."""
+        known = job if isinstance(job, Job) else None
+        if known is not None and known.queue != self.conf.name:
+            raise InvalidJob(
+                f"job {known.id} is of queue {known.queue!r}, not {self.conf.name!r}", keys=["job"]
+            )
+        id = check_id(job if known is None else known.id)
+        future = ResultFuture(self._results, self, id, read=read)
+        if known is not None and known.state.terminal:
+            future.settle(known)
+            return future
+        future.chain = None if known is None else known.chain
+        self._results.add(future)
+        self._results.stored(future, id, earlier=True)
+        return future
+
+    def result(self, job: Job | UUID, timeout: float | None, read: Read | None = None) -> Any:
+        """Wait for the result of a job that is there, and return it."""
+        future = self.future(job, read)
+        try:
+            return future.result(timeout)
+        finally:
+            self._results.drop(future)
+
+    @property
+    def inside(self) -> bool:
+        """Whether the caller is the queue's runner: a hook, most likely."""
+        return self.runner.service.inside
+
+    def unsettled(self) -> list[UUID]:
+        """Return the jobs that run here, or have ended and are not written."""
+        return self.runner.unsettled()
 
     def delete(self, id: UUID) -> None:
         """Delete a job, and tell it to stop if it runs here."""

@@ -28,6 +28,7 @@ from gaffer.checks import listed
 from gaffer.conf import Duration, JobOptions, NewJob, check_job, check_name, check_worker
 from gaffer.errors import InvalidJob, InvalidTask
 from gaffer.execution import work
+from gaffer.futures import ResultFuture
 from gaffer.job import Exponential, Job, Worker
 from gaffer.parameters import Parameters
 
@@ -99,6 +100,27 @@ class Task(Generic[P, R]):
             self.queue, payload, connection=self._connection, **self._options
         )
 
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> ResultFuture[R]:
+        """Insert a job that calls the function with these arguments; return its result's future.
+
+        The result is what the function returns, as its annotation says; an outcome such as
+        `Complete` has what JSON has. Raise `InvalidArguments`, and `InvalidJob` behind
+        ``using(connection=...)``; else as `Gaffer.submit`.
+        """
+        options: dict[str, Any] = {**self._options}
+        if self._connection is not None:
+            options["connection"] = self._connection
+        payload = self._parameters.write(args, kwargs)
+        return self._gaffer._submit(self.queue, payload, options, self._parameters.answered)
+
+    def future(self, job: Job | UUID) -> ResultFuture[R]:
+        """Return the future of a job that was inserted earlier; see `Gaffer.future`."""
+        return self._gaffer._future(self.queue, job, self._parameters.answered)
+
+    def result(self, job: Job | UUID, timeout: Duration | None = None) -> R:
+        """Wait for the end of a job, and return its result; see `Gaffer.result`."""
+        return cast(R, self._gaffer._result(self.queue, job, timeout, self._parameters.answered))
+
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
         """Return the job that `insert` would insert: for `insert_many` of the task's queue.
 
@@ -124,10 +146,13 @@ class Task(Generic[P, R]):
         other._connection = self._connection if connection is None else connection
         return other
 
-    def perform(self, job: Job) -> R:
-        """Call the function with the arguments that *job* holds; raise `InvalidArguments`."""
+    def perform(self, job: Job) -> Any:
+        """Call the function with the arguments that *job* holds; raise `InvalidArguments`.
+
+        What it returns is kept as the annotation says, if that is of a value and not an outcome.
+        """
         bound = self._parameters.read(job.payload)
-        return self.function(*bound.args, **bound.kwargs)
+        return self._parameters.answer(self.function(*bound.args, **bound.kwargs))
 
 
 _MOMENTS = frozenset({"delay", "scheduled_at"})

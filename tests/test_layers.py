@@ -29,7 +29,7 @@ LAYERS = {
             "ledger step writing selection discovery service asking interrupt retry lookout "
             "parameters presence diagnosis doctor",
             "watchdog execution crew heartbeat turn suspects",
-            "runner intake roster outbox claims pruner hand drivers logs redrive",
+            "runner intake roster outbox claims pruner hand drivers logs redrive futures results",
             "supervisor queue tasks",
             "process declaring instance rehearsal __init__",
             "__main__",
@@ -57,6 +57,7 @@ PEERS = {
     ("runner", "outbox"),
     ("runner", "intake"),
     ("intake", "roster"),
+    ("results", "futures"),
     ("intake", "outbox"),
     ("intake", "claims"),
     ("declaring", "process"),

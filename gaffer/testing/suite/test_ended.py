@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from gaffer import machine
 from gaffer.driver import Driver, JobState
-from gaffer.job import Cancel, Complete, Fail
+from gaffer.job import Cancel, Complete, Fail, Outcome
 from gaffer.testing.suite.scene import after, finish, put, put_each_state, take_one
 from gaffer.testing.values import NOW, typed
 
@@ -25,7 +25,11 @@ def test_jobs_that_have_ended_are_told_whole_and_the_others_left_out(
 
 
 def test_ended_jobs_are_told_with_their_results_and_errors(driver: Driver) -> None:
-    outcomes = [Complete({"sum": [1.5, None]}), Fail("no"), Cancel({"why": "not wanted"})]
+    outcomes: list[Outcome] = [
+        Complete({"sum": [1.5, None]}),
+        Fail("no"),
+        Cancel({"why": "not wanted"}),
+    ]
     ended = []
     for outcome in outcomes:
         put(driver, max_attempts=1)
