@@ -5,40 +5,37 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, as_completed, wait
+from concurrent.futures import as_completed, wait
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
-import gaffer
 from gaffer import (
     Cancel,
-    Conflict,
     Fail,
     Gaffer,
     InvalidJob,
-    InvalidQueueConf,
     Job,
     JobState,
     Queue,
     ResultCancelled,
     ResultError,
     ResultFailed,
-    ResultFuture,
     ResultGone,
-    ResultTimeout,
-    Stopped,
-    UnknownQueue,
 )
 from gaffer.driver import Driver
 from gaffer.testing.doubles import FaultyDriver
-from tests.conftest import PATIENCE, Gate, MakeGaffer, failing, quiet
-from tests.rig.waiting import threads, took, until
+from tests.conftest import PATIENCE, MakeGaffer, failing, quiet
+from tests.rig.waiting import threads, until
 
 
 def double(job: Job) -> Any:
     return 2 * job.payload
+
+
+def missing(job: Job) -> Any:
+    return dict[str, Any]()["missing"]
 
 
 def looks(driver: FaultyDriver) -> int:
@@ -124,7 +121,7 @@ def test_a_job_that_failed_for_good_raises_with_its_errors(deaf: Gaffer) -> None
 
 
 def test_an_exception_of_the_worker_is_named_in_one_line(deaf: Gaffer) -> None:
-    queue = deaf.create_queue("q", worker=lambda job: {}["missing"], **quiet(max_attempts=1))
+    queue = deaf.create_queue("q", worker=missing, **quiet(max_attempts=1))
     future = queue.submit(None)
 
     queue.poll()
@@ -374,325 +371,3 @@ def test_what_is_pruned_before_its_settle_is_answered_is_not_gone(
 
     assert pruned == [future.id]
     assert future.result(PATIENCE) == 2
-
-
-# -- how long --------------------------------------------------------------------------------------
-
-
-def test_a_timeout_leaves_the_job_and_the_future_alone(deaf: Gaffer) -> None:
-    queue = deaf.create_queue("q", worker=double, **quiet())
-    future = queue.submit(1)
-
-    with took(0.04, 5), pytest.raises(ResultTimeout, match=r"not ended after 0\.05 s") as raised:
-        future.result(0.05)
-    with pytest.raises(TimeoutError):
-        queue.result(future.id, timeout=0)
-    queue.poll()
-
-    assert (raised.value.queue, raised.value.id, raised.value.timeout) == ("q", future.id, 0.05)
-    assert future.result(PATIENCE) == 2
-
-
-def test_a_wait_that_timed_out_is_not_looked_for_any_more(here: Queue) -> None:
-    job = here.insert(1)
-
-    with pytest.raises(ResultTimeout):
-        here.result(job, timeout=0.01)
-
-    assert not here._gaffer._results
-
-
-def test_a_timeout_that_is_no_duration_is_refused(here: Queue) -> None:
-    with pytest.raises(InvalidQueueConf, match="timeout"):
-        here.result(uuid4(), timeout=-1)
-
-
-def test_wait_returns_with_the_first_that_ends(deaf: Gaffer) -> None:
-    queue = deaf.create_queue("q", worker=double, **quiet())
-    first, second = queue.submit(1), queue.submit(2)
-
-    queue.poll()
-    done, pending = wait([first, second], PATIENCE, return_when=FIRST_COMPLETED)
-
-    assert (done, pending) == ({first}, {second})
-
-
-def test_a_stop_tells_what_has_ended_and_ends_the_other_waits(
-    make_gaffer: MakeGaffer, gate: Gate
-) -> None:
-    app = make_gaffer()
-    queue = app.create_queue("q", worker=gate, max_workers=2, **quiet(poll_interval=0.01))
-    gate.answer = "well"
-    running, scheduled = queue.submit(1), queue.submit(2, delay=60)
-    gate.wait_for(1)
-    gate.let()
-
-    app.stop()
-
-    assert running.result(0) == "well"
-    with pytest.raises(Stopped):
-        scheduled.result(0)
-    with pytest.raises(Stopped):
-        queue.submit(3)
-    assert threads("gaffer:results") == []
-
-
-def test_a_gaffer_that_was_started_again_waits_again(deaf: Gaffer) -> None:
-    deaf.create_queue("q", **quiet()).submit(1)
-    deaf.stop()
-    deaf.start()
-    queue = deaf.create_queue("q", worker=double, **quiet())
-
-    job = queue.submit(1)
-
-    with pytest.raises(ResultTimeout):
-        job.result(0)
-
-
-# -- cancelling ------------------------------------------------------------------------------------
-
-
-def test_cancelling_the_future_cancels_a_job_that_has_not_begun(deaf: Gaffer) -> None:
-    queue = deaf.create_queue("q", worker=double, **quiet())
-    future, other = queue.submit(1), queue.submit(2, delay=60)
-    same = queue.future(future.id)
-    called: list[Any] = []
-    future.add_done_callback(called.append)
-
-    assert future.cancel() is True
-
-    assert queue.get(future.id).state is JobState.CANCELLED
-    assert future.cancelled()
-    assert future.cancel() is True
-    assert called == [future]
-    assert wait([future, other], PATIENCE, return_when=FIRST_COMPLETED).done == {future}
-    assert next(as_completed([future], PATIENCE)) is future
-    with pytest.raises(CancelledError):
-        future.result()
-    with pytest.raises(ResultCancelled):
-        same.result(PATIENCE)
-
-
-def test_a_cancel_wakes_who_waits(deaf: Gaffer) -> None:
-    queue = deaf.create_queue("q", **quiet())
-    future = queue.submit(1)
-    threading.Timer(0.02, future.cancel).start()
-
-    done, _ = wait([future], PATIENCE)
-
-    assert done == {future}
-
-
-def test_a_job_that_executes_or_has_ended_is_not_cancelled(
-    make_gaffer: MakeGaffer, gate: Gate
-) -> None:
-    queue = make_gaffer().create_queue("q", worker=gate, **quiet(poll_interval=0.01))
-    future = queue.submit(1)
-    gate.wait_for(1)
-
-    running = future.cancel()
-    gate.let()
-
-    assert running is False
-    assert future.result(PATIENCE) is None
-    assert future.cancel() is False
-
-
-def test_a_cancel_that_storage_does_not_take_leaves_the_wait(
-    here: Queue, there: Callable[..., Queue], faulty: FaultyDriver
-) -> None:
-    future = here.submit(1)
-    faulty.fail("job_write", times=None)
-
-    assert future.cancel() is False
-    faulty.heal()
-    there().poll()
-
-    assert future.result(PATIENCE) == 2
-
-
-# -- waiting for oneself ---------------------------------------------------------------------------
-
-
-def waiting_for(app: Gaffer, make: Callable[[Job], ResultFuture[Any]], **options: Any) -> Any:
-    """Run a job that waits for what *make* returns; return the error that this attempt had."""
-    queue = app.create_queue(
-        "q", worker=lambda job: make(job).result(PATIENCE), **quiet(max_attempts=1, **options)
-    )
-    job = queue.insert("outer", chain="c")
-    queue.poll()
-    return queue.get(job.id).errors[0].error["type"].rpartition(".")[-1]
-
-
-def test_a_job_that_waits_for_itself_is_refused(manual: Gaffer) -> None:
-    said = waiting_for(manual, lambda job: manual.future("q", job.id))
-
-    assert said == "ResultTimeout"
-
-
-def test_a_job_that_waits_for_one_behind_it_in_its_chain_is_refused(manual: Gaffer) -> None:
-    said = waiting_for(manual, lambda job: manual.submit("q", 1, chain="c"), max_workers=2)
-
-    assert said == "ResultTimeout"
-
-
-def test_a_job_that_waits_in_a_queue_for_one_at_a_time_is_refused(manual: Gaffer) -> None:
-    said = waiting_for(
-        manual, lambda job: manual.submit("q", 1), max_workers=2, global_max_workers=1
-    )
-
-    assert said == "ResultTimeout"
-
-
-def test_what_has_ended_may_be_waited_for_even_in_its_chain(manual: Gaffer) -> None:
-    ended: list[UUID] = []
-    queue = manual.create_queue(
-        "q",
-        worker=lambda job: job.payload or queue.result(ended[0], timeout=PATIENCE),
-        **quiet(max_attempts=1, global_max_workers=1),
-    )
-    ended.append(queue.insert("first", chain="c").id)
-    outer = queue.insert(None, chain="c")
-
-    queue.poll()
-    queue.poll()
-
-    assert queue.get(outer.id).result == "first"
-
-
-def test_a_job_may_wait_for_one_of_another_queue(gaffer_: Gaffer) -> None:
-    options = quiet(poll_interval=0.01)
-    inner = gaffer_.create_queue("inner", worker=double, **options)
-    outer = gaffer_.create_queue("outer", worker=lambda job: inner.submit(4).result(), **options)
-
-    assert outer.submit(None).result(PATIENCE) == 8
-
-
-def test_a_job_that_waits_is_interrupted_at_its_timeout(make_gaffer: MakeGaffer) -> None:
-    app = make_gaffer()
-    never = app.create_queue("never", **quiet())
-    queue = app.create_queue(
-        "q",
-        worker=lambda job: never.submit(1).result(),
-        **quiet(timeout=0.05, interrupt=True, max_attempts=1, poll_interval=0.01),
-    )
-
-    with pytest.raises(ResultFailed, match="timeout"):
-        queue.submit(1).result(PATIENCE)
-
-    until(lambda: queue.info().workers.abandoned == 0)
-
-
-def test_a_hook_that_waits_for_its_queue_and_a_callback_that_waits_are_refused(
-    make_gaffer: MakeGaffer,
-) -> None:
-    said: list[Any] = []
-
-    def hook(event: gaffer.Event) -> None:
-        if isinstance(event, gaffer.JobCompleted) and not said:
-            said.append(scheduled.exception(PATIENCE) if scheduled.done() else refusal(scheduled))
-
-    app = make_gaffer(hooks=[hook])
-    queue = app.create_queue("q", worker=double, **quiet(poll_interval=0.01))
-    scheduled = queue.submit(0, delay=60)
-    future = queue.submit(1)
-    future.add_done_callback(lambda future: said.append(refusal(scheduled)))
-
-    future.result(PATIENCE)
-
-    until(lambda: len(said) == 2)
-    assert said == [True, True]
-
-
-def refusal(future: ResultFuture[Any]) -> bool:
-    """Return whether a wait is refused because it would never end."""
-    with pytest.raises(ResultTimeout) as raised:
-        future.result()
-    return raised.value.itself
-
-
-# -- what is refused, and what does no harm --------------------------------------------------------
-
-
-def test_a_job_of_a_transaction_that_is_open_is_not_submitted(here: Queue) -> None:
-    options: Any = {"connection": object()}
-
-    with pytest.raises(InvalidJob, match="after the commit") as raised:
-        here.submit(1, **options)
-
-    assert raised.value.keys == {"connection"}
-    assert here.list() == []
-
-
-def test_a_submit_that_inserts_nothing_leaves_nobody_waiting(here: Queue) -> None:
-    job = here.insert(1)
-    options: Any = {"colour": "red"}
-
-    with pytest.raises(Conflict):
-        here.submit(2, id=job.id)
-    with pytest.raises(InvalidJob, match="colour"):
-        here.submit(2, **options)
-    with pytest.raises(gaffer.InvalidPayload):
-        here.submit(object())
-
-    assert not here._gaffer._results
-
-
-def test_options_and_ids_of_ones_own_are_those_of_an_insert(here: Queue) -> None:
-    first, second = uuid4(), uuid4()
-
-    futures = [
-        here.submit(1, id=first, kind="k", priority=7),
-        here.submit(gaffer.NewJob(2, id=second, chain="c")),
-    ]
-
-    assert [future.id for future in futures] == [first, second]
-    assert [future.queue for future in futures] == ["q", "q"]
-    assert (here.get(first).kind, here.get(first).priority) == ("k", 7)
-    assert here.get(second).chain == "c"
-
-
-@pytest.mark.parametrize("odd", ["id", None, 5, object()])
-def test_what_is_neither_a_job_nor_an_id_is_refused(here: Queue, odd: Any) -> None:
-    with pytest.raises(InvalidJob):
-        here.future(odd)
-
-
-def test_an_unknown_queue_is_refused(manual: Gaffer) -> None:
-    with pytest.raises(UnknownQueue):
-        manual.submit("none", 1)
-    with pytest.raises(UnknownQueue):
-        manual.result("none", uuid4())
-
-
-def test_a_callback_that_raises_or_exits_does_no_harm(
-    deaf: Gaffer, caplog: pytest.LogCaptureFixture
-) -> None:
-    queue = deaf.create_queue("q", worker=double, max_workers=3, **quiet())
-    futures = [queue.submit(number) for number in range(3)]
-
-    def leave(future: Any) -> None:
-        raise SystemExit
-
-    def fail(future: Any) -> None:
-        raise ValueError("a bug")
-
-    futures[0].add_done_callback(leave)
-    futures[1].add_done_callback(fail)
-
-    queue.poll()
-
-    assert [future.result(PATIENCE) for future in futures] == [0, 2, 4]
-    assert not deaf._results
-
-
-def test_nobody_who_waits_asks_nothing_and_has_no_thread(
-    manual: Gaffer, faulty: FaultyDriver
-) -> None:
-    queue = manual.create_queue("q", worker=double, driver=faulty, **quiet())
-    queue.insert(1)
-
-    queue.poll()
-
-    assert looks(faulty) == 0
-    assert threads("gaffer:results") == []
