@@ -299,9 +299,9 @@ class ResultGone(ResultError, LookupError):
 
     def __init__(self, queue: str, id: UUID) -> None:
         super().__init__(
-            f"queue {queue!r} has no job {id} any more: deleted, or pruned before its result was "
-            "read. Have the queue keep what has ended for longer than anybody needs to read it, in "
-            "all processes: prune={'max_age': {'completed': 60, 'failed': 60, 'cancelled': 60}}",
+            f"queue {queue!r} has no job {id}: deleted, pruned before its result was read, or not "
+            "committed. Have all processes keep what has ended for longer than anybody needs to "
+            "read it: prune={'max_age': {'completed': 60, 'failed': 60, 'cancelled': 60}}",
             queue=queue,
             id=id,
         )

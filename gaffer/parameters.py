@@ -8,6 +8,7 @@ be added later; jobs without it get the default.
 from __future__ import annotations
 
 import inspect
+import types
 import typing
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -18,8 +19,8 @@ from gaffer.annotations import form_of
 from gaffer.checks import listed
 from gaffer.codec import shown, type_name
 from gaffer.errors import InvalidArguments, InvalidTask
-from gaffer.forms import Form, Misfit, items, mapping
-from gaffer.job import JSON
+from gaffer.forms import Form, Misfit, items, mapping, union
+from gaffer.job import JSON, Outcome
 
 __all__ = ["Parameters"]
 
@@ -64,8 +65,8 @@ class Parameters:
     def _answered(self, names: dict[str, Any]) -> Form | None:
         """Return the form of what the function returns, if that differs from what JSON has."""
         try:
-            form = form_of(_resolved(self._signature.return_annotation, names))
-        except Exception:  # none, an outcome, or anything: it is kept as it is, if it can be
+            form = _value_form(_resolved(self._signature.return_annotation, names))
+        except Exception:  # none, only outcomes, or anything: it is kept as it is, if it can be
             return None
         return None if form.plain else form
 
@@ -135,6 +136,17 @@ class Parameters:
             raise InvalidArguments(self._task, misfit.at(name)) from misfit.__cause__
         except RecursionError:
             raise InvalidArguments(self._task, f"{name}: holds itself, or too much") from None
+
+
+def _value_form(annotation: Any) -> Form:
+    """Return the form of what a function returns, the outcomes left aside; raise `Misfit`."""
+    union_of = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    members = typing.get_args(annotation) if union_of else (annotation,)
+    values = [member for member in members if member not in _OUTCOMES]
+    return form_of(values[0]) if len(values) == 1 else union([form_of(one) for one in values])
+
+
+_OUTCOMES = typing.get_args(Outcome)
 
 
 def _resolved(annotation: Any, names: dict[str, Any]) -> Any:

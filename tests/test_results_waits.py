@@ -155,6 +155,24 @@ def test_a_cancel_wakes_who_waits(deaf: Gaffer) -> None:
     assert done == {future}
 
 
+def test_a_future_that_hears_of_its_own_cancel_is_cancelled_all_the_same(
+    make_gaffer: MakeGaffer,
+) -> None:
+    futures: list[ResultFuture[Any]] = []
+    # The hook keeps who cancels until the other thread has told the outcome.
+    app = make_gaffer(work=False, hooks=[lambda event: heard(event)])
+    queue = app.create_queue("q", **quiet())
+
+    def heard(event: gaffer.Event) -> None:
+        if isinstance(event, gaffer.JobCancelled):
+            until(futures[0].done)
+
+    futures.append(queue.submit(1))
+
+    assert futures[0].cancel() is True
+    assert futures[0].cancelled()
+
+
 def test_a_job_that_executes_or_has_ended_is_not_cancelled(
     make_gaffer: MakeGaffer, gate: Gate
 ) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 SOURCE = """\
+import concurrent.futures
+
 import gaffer
 
 app = gaffer.Gaffer()
@@ -36,6 +38,10 @@ send.using(delay=60, priority=3).insert(to="a")
 jobs: list[gaffer.Job] = gaffer.insert_many("emails", [send.job("a"), send.using(id=None).job("b")])
 gaffer.ensure_queue("emails", worker=gaffer.tasks("emails", otherwise={"old": send}))
 task: gaffer.Task[[int], int] = double
+future: concurrent.futures.Future[int] = double.submit(2)
+result: int = double.using(priority=1).submit(number=2).result(timeout=5)
+result = double.result(job, timeout=1) + double.future(job.id).result()
+anything: concurrent.futures.Future[str] = gaffer.submit("emails", {}, priority=1)
 
 send.insert()  # wrong: call-arg
 send.insert(5)  # wrong: arg-type
@@ -45,6 +51,9 @@ double.using(priority=1).insert("2")  # wrong: arg-type
 send.using(priority="high")  # wrong: arg-type
 send.using(kind="k")  # wrong: call-arg
 flag: list[int] = double(2)  # wrong: assignment
+double.submit("2")  # wrong: arg-type
+flag = double.submit(2).result()  # wrong: assignment
+gaffer.submit("emails", {}, connection=None)  # wrong: call-arg
 """
 
 
