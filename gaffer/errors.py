@@ -270,25 +270,17 @@ class ResultFailed(ResultError):
     """The job that is waited for has failed for good: no attempt is left."""
 
     def __init__(self, job: Job, error: str) -> None:
-        super().__init__(
-            f"job {job.id} of queue {job.queue!r} failed in attempt {job.attempt} "
-            f"of {job.max_attempts}: {error}",
-            queue=job.queue,
-            id=job.id,
-            job=job,
-        )
+        tries = f"failed in attempt {job.attempt} of {job.max_attempts}"
+        reason = f"job {job.id} of queue {job.queue!r} {tries}: {error}"
+        super().__init__(reason, queue=job.queue, id=job.id, job=job)
 
 
 class ResultCancelled(ResultError):
     """The job that is waited for was cancelled, by a user or by its worker."""
 
     def __init__(self, job: Job, reason: str) -> None:
-        super().__init__(
-            f"job {job.id} of queue {job.queue!r} was cancelled; reason: {reason}",
-            queue=job.queue,
-            id=job.id,
-            job=job,
-        )
+        what = f"job {job.id} of queue {job.queue!r} was cancelled; reason: {reason}"
+        super().__init__(what, queue=job.queue, id=job.id, job=job)
 
 
 class ResultGone(ResultError, LookupError):

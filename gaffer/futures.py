@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 from gaffer import codec
@@ -33,7 +33,7 @@ from gaffer.ledger import Ledger
 if TYPE_CHECKING:
     from gaffer.results import Results
 
-__all__ = ["ResultFuture", "Source"]
+__all__ = ["Read", "ResultFuture", "Source"]
 
 _log = logging.getLogger("gaffer.results")
 
@@ -43,6 +43,10 @@ _GLANCE = 0.25
 """Seconds after which a job that waits looks whether its own time is up."""
 _MOMENT = 5.0
 """Seconds for another thread that is just resolving the same future."""
+
+
+Read: TypeAlias = Callable[[JSON], Any]
+"""Decodes a result."""
 
 
 class Source(Protocol):
@@ -58,6 +62,10 @@ class Source(Protocol):
     @property
     def inside(self) -> bool:
         """Whether the caller is the thread that settles the queue's jobs here."""
+        ...
+
+    def insert(self, payload: JSON, options: Mapping[str, Any], connection: Any) -> Job:
+        """Insert a job."""
         ...
 
     def unsettled(self) -> list[UUID]:
@@ -83,7 +91,7 @@ class ResultFuture(Future[T]):
         source: Source,
         id: UUID,
         *,
-        read: Callable[[JSON], T] | None = None,
+        read: Read | None = None,
     ) -> None:
         super().__init__()
         self.id = id

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import InvalidStateError
 from itertools import chain
 from math import inf
@@ -22,10 +22,11 @@ from typing import Any
 from uuid import UUID
 
 from gaffer.clock import monotonic
+from gaffer.conf import check_id
 from gaffer.driver import Driver
-from gaffer.errors import GafferError, ResultGone, Stopped
-from gaffer.futures import ResultFuture
-from gaffer.job import Job, JobState
+from gaffer.errors import GafferError, InvalidJob, ResultGone, Stopped
+from gaffer.futures import Read, ResultFuture, Source
+from gaffer.job import JSON, Job, JobState
 from gaffer.service import Service
 
 __all__ = ["Results"]
@@ -70,6 +71,58 @@ class Results:
     def inside(self) -> bool:
         """Whether the caller is the thread that resolves the futures: a callback, most likely."""
         return self._service.inside
+
+    # -- what users ask for ------------------------------------------------------------------------
+
+    def submit(
+        self, source: Source, payload: JSON, options: Mapping[str, Any], read: Read | None
+    ) -> ResultFuture[Any]:
+        """Insert a job into *source*; return the future of its result, which *read* decodes."""
+        if "connection" in options:
+            raise InvalidJob(
+                "connection: until the transaction commits there is nothing to wait for; "
+                "insert the job there, and use future() or result() after the commit",
+                keys=["connection"],
+            )
+        id = source.ledger.id_of(payload, options)
+        future = ResultFuture[Any](self, source, id, read=read)
+        self.add(future)  # first: the job may have ended before the insert returns
+        try:
+            job = source.insert(payload, {**options, "id": id}, None)
+        except BaseException:
+            self.drop(future)
+            raise
+        future.chain = job.chain
+        self.stored(future, job.id)
+        return future
+
+    def future(self, source: Source, job: Job | UUID, read: Read | None) -> ResultFuture[Any]:
+        """Return the future of the result of a job that is there."""
+        known = job if isinstance(job, Job) else None
+        if known is not None and known.queue != source.conf.name:
+            raise InvalidJob(
+                f"job {known.id} is of queue {known.queue!r}, not {source.conf.name!r}",
+                keys=["job"],
+            )
+        id = check_id(job if known is None else known.id)
+        future = ResultFuture[Any](self, source, id, read=read)
+        if known is not None and known.state.terminal:
+            future.settle(known)
+            return future
+        future.chain = None if known is None else known.chain
+        self.add(future)
+        self.stored(future, id, earlier=True)
+        return future
+
+    def result(
+        self, source: Source, job: Job | UUID, timeout: float | None, read: Read | None
+    ) -> Any:
+        """Wait for the result of a job that is there, and return it."""
+        future = self.future(source, job, read)
+        try:
+            return future.result(timeout)
+        finally:
+            self.drop(future)
 
     # -- for all threads ---------------------------------------------------------------------------
 

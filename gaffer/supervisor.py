@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 from gaffer.clock import Clock
-from gaffer.conf import QueueConf, check_id
+from gaffer.conf import QueueConf
 from gaffer.driver import Driver
 from gaffer.errors import (
     AlreadyActive,
@@ -18,12 +18,11 @@ from gaffer.errors import (
     DrainTimeout,
     DriverUnavailable,
     FlushTimeout,
-    InvalidJob,
     InvalidQueueConf,
 )
 from gaffer.events import Hook, QueuePaused, QueueResumed
 from gaffer.execution import breathe, running
-from gaffer.futures import ResultFuture
+from gaffer.futures import Read, ResultFuture
 from gaffer.hand import Claiming
 from gaffer.health import QueueHealth
 from gaffer.heartbeat import Heartbeat
@@ -48,10 +47,6 @@ SETTLE_FOR = 5.0
 """Seconds that a stopping queue goes on trying to write what has ended."""
 _GLANCE = 0.25
 """Seconds between looks of `flush` at the storage, when nothing happens here."""
-
-
-Read: TypeAlias = Callable[[JSON], Any]
-"""Decodes a result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,48 +286,15 @@ class Supervisor:
         self, payload: JSON, options: Mapping[str, Any], read: Read | None = None
     ) -> ResultFuture[Any]:
         """Insert a job, and return the future of its result, which *read* decodes."""
-        if "connection" in options:
-            raise InvalidJob(
-                "connection: until the transaction commits there is nothing to wait for; "
-                "insert the job there, and use future() or result() after the commit",
-                keys=["connection"],
-            )
-        id = self.ledger.id_of(payload, options)
-        future = ResultFuture(self._results, self, id, read=read)
-        self._results.add(future)  # first: the job may have ended before the insert returns
-        try:
-            job = self.insert(payload, {**options, "id": id}, None)
-        except BaseException:
-            self._results.drop(future)
-            raise
-        future.chain = job.chain
-        self._results.stored(future, job.id)
-        return future
+        return self._results.submit(self, payload, options, read)
 
     def future(self, job: Job | UUID, read: Read | None = None) -> ResultFuture[Any]:
         """Return the future of the result of a job that is there."""
-        known = job if isinstance(job, Job) else None
-        if known is not None and known.queue != self.conf.name:
-            raise InvalidJob(
-                f"job {known.id} is of queue {known.queue!r}, not {self.conf.name!r}", keys=["job"]
-            )
-        id = check_id(job if known is None else known.id)
-        future = ResultFuture(self._results, self, id, read=read)
-        if known is not None and known.state.terminal:
-            future.settle(known)
-            return future
-        future.chain = None if known is None else known.chain
-        self._results.add(future)
-        self._results.stored(future, id, earlier=True)
-        return future
+        return self._results.future(self, job, read)
 
     def result(self, job: Job | UUID, timeout: float | None, read: Read | None = None) -> Any:
         """Wait for the result of a job that is there, and return it."""
-        future = self.future(job, read)
-        try:
-            return future.result(timeout)
-        finally:
-            self._results.drop(future)
+        return self._results.result(self, job, timeout, read)
 
     @property
     def inside(self) -> bool:

@@ -89,6 +89,15 @@ def test_a_job_is_run_out_of_order_and_alone(gaffer_jobs: Jobs) -> None:
     assert gaffer.get("q", third.id).state is JobState.AVAILABLE
 
 
+def test_who_waits_for_a_result_gets_it_when_the_job_was_run(gaffer_jobs: Jobs) -> None:
+    gaffer.ensure_queue("emails", worker=lambda job: job.payload)
+    future = gaffer.submit("emails", "sent")
+
+    gaffer_jobs.drain()
+
+    assert future.result(PATIENCE) == "sent"
+
+
 def test_a_job_does_not_overtake_its_chain(gaffer_jobs: Jobs) -> None:
     gaffer.ensure_queue("q", worker=failing())
     first, second = gaffer.insert_many("q", [1, 2], chain="ada")
