@@ -167,8 +167,9 @@ class Results:
             if id in self._futures:
                 with self._lock:
                     for future in self._futures.get(id, ()):
-                        future.due = min(future.due, monotonic())  # never if not stored yet
-                        self._bring_forward(future.due)
+                        if future.due < inf:  # else it is not stored yet
+                            future.due = monotonic()
+                            self._bring_forward(future.due)
 
     def stop(self, timeout: float) -> None:
         """Tell what has ended so far, and end all other waits with `Stopped`.
@@ -249,36 +250,41 @@ class Results:
 
     def _ask_all(self, due: dict[int, list[ResultFuture[Any]]]) -> None:
         for futures in due.values():
-            driver = futures[0].source.ledger.driver
+            driver, spent = futures[0].source.ledger.driver, 0.0
             for start in range(0, len(futures), _MOST):
-                if not self._ask(driver, futures[start : start + _MOST]):
+                began = monotonic()
+                ended = self._ask(driver, futures[start : start + _MOST])
+                spent += monotonic() - began
+                if ended is None:
                     self._postpone(futures[start:], self._pause(driver))
                     break
+                for future in futures[start : start + _MOST]:
+                    if future.id in ended:
+                        self._found(future, ended[future.id])
+                    else:
+                        future.missed = False
+            else:
+                self._postpone(futures, _REST * spent)
 
-    def _ask(self, driver: Driver, futures: Sequence[ResultFuture[Any]]) -> bool:
-        """Resolve what has ended; return whether storage has answered."""
-        began = monotonic()
+    def _ask(
+        self, driver: Driver, futures: Sequence[ResultFuture[Any]]
+    ) -> dict[UUID, Job | None] | None:
+        """Return which jobs have ended or are gone; `None` if storage does not answer."""
         try:
             ended = driver.job_ended([future.id for future in futures])
         except Exception as error:
             self._failed(driver, error)
-            return False
+            return None
         if self._failures.pop(id(driver), 0):
             _log.info("storage answers again; results are looked for")
-        self._postpone(futures, _REST * (monotonic() - began))
-        for future in futures:
-            if future.id in ended:
-                self._found(future, ended[future.id])
-            else:
-                future.missed = False
-        return True
+        return ended
 
     def _postpone(self, futures: Iterable[ResultFuture[Any]], least: float) -> None:
         now = monotonic()
         with self._lock:
             for future in futures:
                 pause = min(max((now - future.since) / _SHARE, _SOONEST), _LONGEST)
-                future.due = now + max(pause, least)
+                future.due = now + max(_SURE if future.missed else pause, least)
 
     def _failed(self, driver: Driver, error: Exception) -> None:
         failures = self._failures[id(driver)] = self._failures.get(id(driver), 0) + 1
@@ -294,8 +300,6 @@ class Results:
             self._settle(future, job)
         elif not future.missed:
             future.missed = True
-            with self._lock:
-                future.due = monotonic() + _SURE
         elif future.id not in future.source.unsettled():
             # What has ended here was told before it was settled.
             self._settle_told()

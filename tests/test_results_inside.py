@@ -1,4 +1,4 @@
-"""Jobs, hooks and callbacks that wait for results: which waits are refused as they would never end."""
+"""Jobs, hooks and callbacks that wait for results: what would never end is refused."""
 
 from __future__ import annotations
 

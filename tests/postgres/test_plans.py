@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -117,6 +117,7 @@ def warm_up(table: Table, rows: int) -> None:
         work_one(table.driver)
         table.driver.job_orphans(None, 20.0)
         table.driver.job_get(job.id)
+        table.driver.job_ended([job.id, *(uuid4() for _ in range(9))])
         table.driver.job_delete(job.id)
         cancel_one(table.driver)
     old = table.driver.now() - timedelta(hours=1)
@@ -264,6 +265,20 @@ def test_a_look_for_jobs_reads_one_of_each_queue(table: Table, known: Callable[[
     for _ in range(3):
         look = lambda: table.driver._read("look", statement, ['{"q"}'])  # noqa: E731
         assert table.reads(look) < FEW
+
+
+def test_jobs_that_have_ended_are_found_by_their_ids(
+    table: Table, known: Callable[[], None]
+) -> None:
+    table.fill("completed")
+    known()
+    now = table.driver.now()
+    jobs = table.driver.job_write([new_job("q", now=now) for _ in range(4)])
+    table.driver.job_write([machine.cancel(job, now=now) for job in jobs[:2]])
+    ids = [job.id for job in jobs] + [uuid4() for _ in range(6)]
+
+    for _ in range(8):
+        assert table.reads(lambda: table.driver.job_ended(ids)) < FEW
 
 
 def test_a_job_is_found_by_its_id(table: Table, known: Callable[[], None]) -> None:
