@@ -16,8 +16,15 @@ from gaffer import (
     ResultFuture,
     ResultTimeout,
 )
+from gaffer_driver_memory import MemoryDriver
 from tests.conftest import PATIENCE, MakeGaffer, quiet
 from tests.rig.waiting import until
+
+
+@pytest.fixture
+def driver(elsewhere: MemoryDriver) -> MemoryDriver:
+    """Give one storage only: what is refused here, no storage decides."""
+    return elsewhere
 
 
 def double(job: Job) -> Any:

@@ -165,8 +165,8 @@ _TEXTS = {
         SELECT {columns} FROM {s}.jobs j JOIN {s}.queues q ON q.id = j.queue_id
         WHERE j.id = %s::uuid
     """,
-    # OFFSET 0: by the primary key, one job after the other, whatever the statistics say. Of what has
-    # not ended, nothing is sent, and no payload read.
+    # OFFSET 0: by the primary key, one job after the other, whatever the statistics say. Of what
+    # has not ended, nothing is sent, and no payload read.
     "job_ended": """
         SELECT w.id, {columns} FROM unnest(%s::uuid[]) AS w (id)
         LEFT JOIN LATERAL (SELECT * FROM {s}.jobs j WHERE j.id = w.id OFFSET 0) j ON true
