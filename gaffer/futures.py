@@ -42,7 +42,7 @@ T = TypeVar("T")
 _GLANCE = 0.25
 """Seconds after which a job that waits looks whether its own time is up."""
 _MOMENT = 5.0
-"""Seconds for another thread that is just resolving the same future."""
+"""Seconds of one wait, should it not be woken."""
 
 
 Read: TypeAlias = Callable[[JSON], Any]
@@ -157,16 +157,15 @@ class ResultFuture(Future[T]):
         if self._results.inside or self.source.inside or self._of_itself():
             raise ResultTimeout(self.queue, self.id, timeout, itself=True)
         deadline = inf if timeout is None else monotonic() + timeout
-        step = inf if running() is None else _GLANCE
+        step = _MOMENT if running() is None else _GLANCE
         while True:
-            pause = min(deadline - monotonic(), step)
-            if self._wait(None if pause == inf else max(0.0, pause)):
+            if self._wait(max(0.0, min(deadline - monotonic(), step))):
                 return
             if monotonic() >= deadline:
                 raise ResultTimeout(self.queue, self.id, timeout)
             breathe()
 
-    def _wait(self, seconds: float | None) -> bool:
+    def _wait(self, seconds: float) -> bool:
         """Wait for the end, however it ends; return whether it came."""
         try:
             super().exception(seconds)

@@ -100,7 +100,8 @@ class Gaffer(Queues, Declares):
         long (`prune`), or it may be gone.
 
         There is no *connection*: until a transaction commits there is nothing to wait for. Raise
-        `InvalidJob` for that; else as `insert`, and then nobody waits.
+        `InvalidJob` for that, `RuntimeError` if the system gives no thread to wait with; else as
+        `insert`, and then nobody waits.
         """
         return self._submit(queue, payload, options)
 

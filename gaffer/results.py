@@ -225,10 +225,11 @@ class Results:
 
     def _settle_told(self) -> None:
         while self._told:
-            job = self._told.popleft()
+            job = self._told[0]
             for future in self._futures.get(job.id, ()):
                 if future.queue == job.queue:
                     self._settle(future, job)
+            self._told.popleft()  # only now: whatever is raised in between, it is not lost
 
     def _look(self) -> None:
         """Ask each storage for the jobs that are due, and those that soon will be."""
@@ -315,15 +316,19 @@ class Results:
         self._resolve(future, lambda: future.set_exception(error))
 
     def _resolve(self, future: ResultFuture[Any], resolve: Callable[[], None]) -> None:
-        try:
-            resolve()
-        except InvalidStateError:
-            pass  # it was resolved before, some other way
-        except BaseException:  # of a callback, SystemExit included
-            _log.exception("a callback of %r failed", future)
-        finally:
-            # Only now: a fork in between has to find it.
-            self.drop(future)
+        for last in (False, True):  # again, should something strike this thread just now
+            try:
+                resolve()
+            except InvalidStateError:
+                pass  # it was resolved before, some other way
+            except BaseException as error:  # of a callback most likely, SystemExit included
+                _log.exception("telling %r raised", future)
+                if last and not future.done():
+                    future.set_exception(error)
+            if future.done():
+                break
+        # Only now: a fork in between has to find it.
+        self.drop(future)
 
     def _end_all(self) -> None:
         while futures := list(chain.from_iterable(self._futures.values())):
