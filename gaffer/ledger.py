@@ -85,6 +85,7 @@ class Ledger:
         self._waits = waits
         self._max_bytes = max_bytes
         self.late = 0  # results that came too late and were dropped
+        self.ended = 0  # steps that were written here: nearly all are ends of attempts
         self.writings = 0  # how often a step was written here: tells the pruner that there is work
         self.configure(conf)
 
@@ -258,6 +259,7 @@ class Ledger:
         writing = Writing(self.driver, steps, self._ledger_of, claiming)
         writing.run()
         self.writings += 1
+        self.ended += len(writing.written)
         if self._waits:
             self._waits.ended([step.after for step in writing.written])
         if self.heard or any(step.forwarding for step in writing.written):

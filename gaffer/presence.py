@@ -22,12 +22,16 @@ _LEASE = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """How a process serves a queue: its limits, and whether it claims nothing for now."""
+    """How a process serves a queue: its limits, and whether it claims nothing for now.
+
+    *ended*: how many attempts of it have ended there, however; `None`: it does not say.
+    """
 
     max_workers: int | None
     global_max_workers: int | None
     draining: bool
     stuck: bool
+    ended: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,7 @@ class Presence:
     alive: bool
     silent: float
     """Seconds since its last beat."""
+    beat_at: datetime
     host: str | None = None
     pid: int | None = None
     queues: Mapping[str, Served] | None = field(default=None)
@@ -65,6 +70,7 @@ def presence(node: Node, now: datetime) -> Presence:
         node=node.name,
         alive=abs(silent) < patience,
         silent=silent.total_seconds(),
+        beat_at=node.beat_at,
         host=host if isinstance(host, str) else None,
         pid=pid if isinstance(pid, int) else None,
         queues={name: _served(one) for name, one in queues.items()}
@@ -93,4 +99,5 @@ def _served(value: Any) -> Served:
         global_max_workers=number("global_max_workers"),
         draining=bool(given.get("draining")),
         stuck=bool(given.get("stuck")),
+        ended=number("ended"),
     )

@@ -331,6 +331,7 @@ class Supervisor:
             global_max_workers=self.conf.global_max_workers,
             draining=self.runner.draining,
             stuck=self.runner.stuck,
+            ended=self.ledger.ended,
         )
 
     def health(self) -> QueueHealth:

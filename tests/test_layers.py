@@ -69,11 +69,11 @@ COMMANDS = {
     module: layer
     for layer, modules in enumerate(
         [
-            "exits output arguments views signals",
-            "opening serving",
+            "exits output arguments views signals keys",
+            "opening serving watching",
             "selecting",
             "following",
-            "work queues jobs why doctor redrive insert migrate demo",
+            "work queues jobs why doctor top redrive insert migrate demo",
             "parser",
             "__init__",
         ]

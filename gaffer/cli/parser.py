@@ -7,11 +7,11 @@ import os
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from gaffer.cli import demo, doctor, insert, jobs, migrate, queues, redrive, why, work
+from gaffer.cli import demo, doctor, insert, jobs, migrate, queues, redrive, top, why, work
 
 __all__ = ["build", "parsed"]
 
-_COMMANDS = (work, queues, jobs, why, doctor, redrive, insert, migrate, demo)
+_COMMANDS = (work, queues, jobs, why, doctor, top, redrive, insert, migrate, demo)
 _ABOUT = "Run workers, and look at queues and their jobs."
 _MORE = """\
 exit codes: 0 done; 1 the answer is no; 2 wrong arguments; 3 no such queue or job;

@@ -44,7 +44,7 @@ def test_each_option_stands_in_the_section_of_its_command_and_no_other_does() ->
 
         assert options - told == set(), name
         others = {option for _, all in commands(build()) for option in all}
-        assert told - options - {"--app", "--driver"} <= others, name
+        assert told - options - {"--app", "--driver", "--json"} <= others, name
 
 
 def test_each_exit_code_is_told() -> None:
