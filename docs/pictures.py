@@ -184,7 +184,8 @@ DATA_FLOW = Picture(
     title="The way of one job",
     description="insert makes a job of the payload and writes it at revision 0. A claim makes it "
     "executing at revision 1, and a worker runs it. The outcome becomes a step to revision 2, "
-    "which is written in one batch with others, forwarded jobs included. What is old enough is pruned.",
+    "which is written in one batch with others, forwarded jobs included. What is old enough is "
+    "pruned.",
     width=780,
     height=250,
     parts=(
