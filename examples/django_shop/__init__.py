@@ -1,0 +1,1 @@
+"""A shop in Django: an order is stored together with the job that sends its receipt."""
