@@ -12,9 +12,9 @@ import shop_mail
 from django.conf import settings
 from django.db import close_old_connections, connection
 from django.utils import timezone
-from django_shop.models import Order
 
 import gaffer
+from django_shop.models import Order
 
 DAY = 86400.0
 

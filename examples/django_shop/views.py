@@ -9,6 +9,7 @@ from django.db.models import F
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
+
 from django_shop.jobs import queues, receipt_id, receipt_state
 from django_shop.models import Item, Order
 

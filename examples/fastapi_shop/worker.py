@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 from queue import SimpleQueue
 
-import gaffer
 import fastapi_shop.jobs  # noqa: F401  (declares the queues)
+import gaffer
 from fastapi_shop.database import engine
 
 

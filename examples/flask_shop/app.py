@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import gaffer
 from flask import Flask, request
 from flask.typing import ResponseReturnValue
+
+import gaffer
 from flask_shop.database import pool
 from flask_shop.jobs import receipt_id, receipt_state, receipts
 

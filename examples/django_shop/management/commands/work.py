@@ -7,6 +7,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from django.core.management.base import BaseCommand
+
 from django_shop.jobs import queues
 
 

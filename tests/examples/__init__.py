@@ -1,0 +1,1 @@
+"""The examples that are whole programs of their own, started for real."""
