@@ -39,7 +39,7 @@ from psycopg.conninfo import conninfo_to_dict
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
     page
-    for pattern in ("*.md", "gaffer_driver_*/*.md", "docs/**/*.md")
+    for pattern in ("*.md", "gaffer_driver_*/*.md", "docs/**/*.md", "examples/**/*.md")
     for page in ROOT.glob(pattern)
     if "_build" not in page.parts
 )

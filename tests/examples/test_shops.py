@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -106,6 +107,13 @@ def test_the_queues_are_reached(shop: Shop) -> None:
     answer = ask(f"{shop.url}/health")
 
     assert (answer.status, answer.body) == (200, {"ready": True, "problems": []})
+
+
+def test_prometheus_is_told_what_was_inserted(shops: dict[str, Shop]) -> None:
+    page = ask(f"{shops['fastapi'].url}/metrics").body
+
+    assert re.search(r'^gaffer_jobs_inserted_total{.*queue="receipts"} [1-9]', page, re.MULTILINE)
+    assert 'gaffer_queue_jobs{queue="receipts",state="completed"}' in page
 
 
 def test_web_server_and_worker_end_when_they_are_told_to(shop: Shop) -> None:
