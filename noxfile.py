@@ -1,7 +1,7 @@
 """What is checked, and how. `nox -l` lists the sessions; `nox` runs those for every change.
 
-All but `wheels` install this checkout and its drivers in editable form; `wheels` proves what
-somebody gets who has no checkout.
+All but two install this checkout and its drivers in editable form; `wheels` and `newcomer` prove
+what somebody gets who has no checkout.
 """
 
 from __future__ import annotations
@@ -160,13 +160,9 @@ def _server(session: nox.Session, binaries: Path) -> Iterator[str]:
 @nox.session
 def wheels(session: nox.Session) -> None:
     """Build the wheels, install them where no checkout is, and run the suite from them."""
-    session.install("build")
     with tempfile.TemporaryDirectory(prefix="gaffer-wheels-") as name:
         place = Path(name)
-        for path in DISTRIBUTIONS:
-            # By way of the source distribution, so that nothing stale of the checkout gets in.
-            session.run("python", "-m", "build", "-q", "--outdir", str(place / "dist"), path)
-        built = sorted((place / "dist").glob("*.whl"))
+        built = _build(session, place / "dist")
         for wheel in built:
             _check_typed(session, wheel)
         python = _empty_environment(session, place / "venv")
@@ -178,6 +174,30 @@ def wheels(session: nox.Session) -> None:
         for driver in DRIVERS:
             run("pytest", "-q", *SUITE, f"--driver={driver}", *session.posargs)
         session.chdir(ROOT)
+        _follow(session, place / "dist")
+
+
+@nox.session
+def newcomer(session: nox.Session) -> None:
+    """The first hour of a new user, from its page and the wheels; `wheels` ends with it, too."""
+    with tempfile.TemporaryDirectory(prefix="gaffer-wheels-") as name:
+        _build(session, Path(name))
+        _follow(session, Path(name))
+
+
+def _build(session: nox.Session, place: Path) -> list[Path]:
+    """Build the wheels into *place*, and return them."""
+    session.install("build")
+    for path in DISTRIBUTIONS:
+        # By way of the source distribution, so that nothing stale of the checkout gets in.
+        session.run("python", "-m", "build", "-q", "--outdir", str(place), path)
+    return sorted(place.glob("*.whl"))
+
+
+def _follow(session: nox.Session, dist: Path) -> None:
+    """Do what the page tells; who types is the Python that runs nox, and has what tests need."""
+    command = [sys.executable, "-m", "tests.first_hour", "docs/tutorial/first-hour.md"]
+    session.run(*command, env={"PIP_FIND_LINKS": str(dist)}, external=True)
 
 
 def _check_typed(session: nox.Session, wheel: Path) -> None:
