@@ -42,8 +42,8 @@ class NewOrder(BaseModel):
 @app.post("/orders", status_code=201)
 def order(new: NewOrder, response: Response) -> dict[str, int]:
     """Take an order: it is stored together with its job, or neither is."""
-    # Not in a dependency: what stands behind its `yield` may run when the answer is sent, and a
-    # commit must not.
+    # Not in a dependency: what stands behind its `yield` runs when the answer is sent, and it may
+    # still fail to commit.
     with sessions.begin() as session:  # a transaction; an exception rolls it back
         sold_out = HTTPException(409, f"{new.item} is sold out")
         if session.get(Item, new.item) is None:

@@ -46,7 +46,7 @@ FRAMEWORKS = [
     Framework(
         "flask",
         ["flask_shop.database"],
-        ["gunicorn", "--threads=4", "--bind=127.0.0.1:PORT", "flask_shop.app:app"],
+        ["gunicorn", "--preload", "--workers=2", "--bind=127.0.0.1:PORT", "flask_shop.app:app"],
         ["flask_shop.worker"],
     ),
     Framework(
