@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from gaffer.driver import DriverError
+from gaffer_driver_postgres import PostgresDriver
 from gaffer_driver_postgres.embedded import EmbeddedServer
 
 PATIENCE = 30.0
@@ -603,3 +604,15 @@ def test_a_guardian_does_not_import_from_the_folder_that_it_is_started_in(
 
     with EmbeddedServer(path) as conninfo:
         assert query(conninfo) == 1
+
+
+def test_the_schema_is_looked_at_and_made_before_the_driver_starts(tmp_path: Path) -> None:
+    driver = PostgresDriver.embedded(tmp_path / "data")
+    try:
+        assert driver.migrations().applied == []
+        driver.migrate()
+        assert driver.migrations().applied == driver.migrations().all
+        driver.start()
+        assert driver.queue_list() == []
+    finally:
+        driver.stop()

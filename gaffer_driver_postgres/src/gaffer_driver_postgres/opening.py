@@ -116,14 +116,18 @@ class Opening(Driver):
         """
         if self._storage is not None:
             return
-        if self._server is not None:
-            self._connect(self._server.start(), None)
+        self._have_server()
         try:
             self._begin()
         except BaseException:
             self.stop()
             raise
         self._connections.open()
+
+    def _have_server(self) -> None:
+        """Have an embedded server run: before, there is nothing to connect to."""
+        if self._server is not None and self._storage is None:
+            self._connect(self._server.start(), None)
 
     def _begin(self) -> None:
         with self._connections.alone("start") as cursor:
@@ -245,11 +249,13 @@ class Opening(Driver):
 
     def migrations(self) -> Migrations:
         """Return the versions that this release knows and those that the schema has."""
+        self._have_server()
         with self._connections.alone("look at the migrations") as cursor:
             return self._migrator.status(cursor)
 
     def migrate(self) -> None:
         """Apply what is pending; raise `MigrationMismatch`."""
+        self._have_server()
         with self._connections.alone("migrate") as cursor:
             self._migrator.ensure(cursor, migrate=True)
 
@@ -259,6 +265,7 @@ class Opening(Driver):
         0 drops all tables of the schema, and the jobs with them. Raise `MigrationMismatch` for a
         version that this release does not know, `DriverError` for a target that it does not.
         """
+        self._have_server()
         with self._connections.alone("roll back") as cursor:
             self._migrator.rollback(cursor, target)
 
