@@ -70,7 +70,7 @@ COMMANDS = {
     for layer, modules in enumerate(
         [
             "exits output arguments views signals keys",
-            "opening serving watching",
+            "opening serving watching failing",
             "selecting",
             "following",
             "work queues jobs why doctor top redrive insert migrate demo",

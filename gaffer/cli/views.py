@@ -9,7 +9,7 @@ from typing import Any
 
 from gaffer import Job, JobState
 
-__all__ = ["COLUMNS", "cells", "page", "plain", "span"]
+__all__ = ["COLUMNS", "cells", "page", "plain", "said", "span", "whole"]
 
 COLUMNS = ("ID", "QUEUE", "KIND", "STATE", "ATTEMPT", "SINCE", "DUE", "ERROR")
 
@@ -67,7 +67,11 @@ def page(job: Job, now: datetime) -> str:
     if result is not None:
         lines += ["", "result", _indented(json.dumps(result, indent=2, ensure_ascii=False))]
     for one in errors:
-        lines += ["", f"attempt {one['attempt']} failed at {one['at']}", _indented(_whole(one))]
+        lines += [
+            "",
+            f"attempt {one['attempt']} failed at {one['at']}",
+            _indented(whole(one["error"])),
+        ]
     return "\n".join(lines)
 
 
@@ -76,6 +80,8 @@ def said(error: Any) -> str:
     if not isinstance(error, dict):
         return str(error)
     kind, message = error.get("type", "error"), error.get("message")
+    if message and str(message).startswith(f"{kind}: "):  # as those of gaffer's own do
+        return str(message)
     return f"{kind}: {message}" if message else str(kind)
 
 
@@ -90,11 +96,10 @@ def span(length: timedelta) -> str:
     return " ".join(parts[:2])
 
 
-def _whole(one: dict[str, Any]) -> str:
-    error = one["error"]
-    if isinstance(error, dict) and isinstance(error.get("traceback"), str):
-        return str(error["traceback"]).rstrip()
-    return said(error)
+def whole(error: Any) -> str:
+    """Return all that is known of what went wrong: the traceback, if there is one."""
+    trace = error.get("traceback") if isinstance(error, dict) else None
+    return trace.rstrip() if isinstance(trace, str) and trace else said(error)
 
 
 def _instant(moment: datetime | None) -> str | None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
+import sys
 from contextlib import nullcontext
 from typing import Any
 
 from gaffer import Gaffer
 from gaffer.cli.arguments import count, names
 from gaffer.cli.exits import Exit, UsageError
+from gaffer.cli.failing import logged
 from gaffer.cli.opening import imported
 from gaffer.cli.output import Output
 from gaffer.cli.serving import served
@@ -55,8 +58,11 @@ def _run(args: argparse.Namespace, out: Output) -> Exit:
     logging.basicConfig(
         level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what jobs print is seen at once, in a file too
+        sys.stdout.reconfigure(line_buffering=True)
     g = imported(args.target, args.driver)
     queues = _chosen(g, args)
+    logged(g)
     port = args.health_port
     with nullcontext() if port is None else served(g, args.health_host, port) as at:
         signals.arm()

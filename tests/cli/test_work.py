@@ -28,6 +28,10 @@ gaffer.configure(work=False)  # whoever imports this only inserts
 def quick(job):
     return "done"
 
+def broken(job):
+    print(job.payload)
+    float(job.payload)
+
 def slow(job):
     with open(job.payload, "a") as file:
         file.write("began\\n")
@@ -39,6 +43,7 @@ def slow(job):
 
 options = {"prune": {"interval": None}, "poll_interval": 0.05}
 gaffer.ensure_queue("quick", worker=quick, **options)
+gaffer.ensure_queue("broken", worker=broken, **options)
 gaffer.ensure_queue("slow", worker=slow, shutdown_timeout=50, timeout=100, **options)
 gaffer.ensure_queue("inserted_only")
 """
@@ -83,7 +88,7 @@ class Worker:
 def work(g: Gaffer, environment: dict[str, str], tmp_path: Path) -> Iterator[Work]:
     """Give a factory of worker processes; they end with the test."""
     (tmp_path / "program.py").write_text(PROGRAM)
-    for name in ("quick", "slow", "inserted_only"):
+    for name in ("quick", "broken", "slow", "inserted_only"):
         g.ensure_queue(name, prune={"interval": None}, shutdown_timeout=50, timeout=100)
     made: list[subprocess.Popen[str]] = []
 
@@ -114,10 +119,39 @@ def test_queues_are_worked_although_the_program_only_inserts(work: Work, g: Gaff
 
     until(lambda: g.get("quick", job.id).result == "done")
 
-    assert worker.said["working"] == ["quick", "slow"]
+    assert worker.said["working"] == ["quick", "broken", "slow"]
     worker.tell(signal.SIGTERM)
     code, _ = worker.end()
     assert code == 0
+
+
+def test_attempts_that_fail_are_in_the_log(work: Work, g: Gaffer) -> None:
+    g.ensure_queue("broken", max_attempts=2, backoff=0.01, prune={"interval": None})
+    worker = work()
+    job = g.insert("broken", "1,20")
+
+    until(lambda: g.get("broken", job.id).state is JobState.FAILED)
+
+    worker.tell(signal.SIGTERM)
+    _, log = worker.end()
+    first, last, *trace = log.splitlines()
+    about = f"job {job.id} of 'broken': attempt"
+    error = "ValueError: could not convert string to float: '1,20'"
+    assert f"WARNING gaffer.work: {about} 1 of 2 failed, tried again at 20" in first
+    assert first.endswith(error)
+    assert f"ERROR gaffer.work: {about} 2 of 2 failed, for good: Traceback (most" in last
+    assert trace[-1] == error
+
+
+def test_what_jobs_print_is_seen_at_once(
+    work: Work, g: Gaffer, environment: dict[str, str]
+) -> None:
+    del environment["PYTHONUNBUFFERED"]
+    worker = work()
+
+    g.insert("broken", '{"seen": true}')
+
+    assert worker._line() == {"seen": True}
 
 
 def test_nothing_is_claimed_from_queues_that_are_not_named(work: Work, g: Gaffer) -> None:
