@@ -1,4 +1,4 @@
-"""The queues of the shop. Every process imports this; those that work say `gaffer.start()`."""
+"""The queues of the shop. `gaffer work fastapi_shop.jobs` works them; all others insert."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ FRAMEWORKS = [
         "flask",
         ["flask_shop.database"],
         ["gunicorn", "--preload", "--workers=2", "--bind=127.0.0.1:PORT", "flask_shop.app:app"],
-        ["flask_shop.worker"],
+        ["gaffer", "work", "flask_shop.jobs"],
     ),
     Framework(
         "django",
@@ -59,7 +59,7 @@ FRAMEWORKS = [
         "fastapi",
         ["fastapi_shop.database"],
         ["uvicorn", "--port=PORT", "fastapi_shop.app:app"],
-        ["fastapi_shop.worker"],
+        ["gaffer", "work", "fastapi_shop.jobs"],
         ended=-15,  # uvicorn shuts down, and then lets the signal end it
     ),
 ]
