@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+from tests.rig.waiting import free_port
 from tests.test_docs_examples import Block, blocks
 
 PATIENCE = 30.0
@@ -37,6 +38,7 @@ LOOKS = re.compile(
     r"(?:gaffer (?:jobs (?:list|show)|why|queues|doctor)|curl -s http|cat|tail|grep)\b"
 )
 APART = re.compile(r"^\s*<!-- in an empty environment -->\s*$")
+PORT = re.compile(r"\b812\d\b")
 END = "\x04the end, with "
 
 
@@ -69,11 +71,13 @@ class Terminal:
     """A bash in *folder*; it and all that was started in it end with the block."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+        ours = ("GAFFER_", "PYTEST", "PYTHON", "PG", "DATABASE_URL", "FLASK_", "VIRTUAL_ENV")
+        others = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed at the end)
         self._bash = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=folder,
-            env={**os.environ, **settings},
+            env={**others, **settings},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -120,8 +124,11 @@ class Terminal:
 
 def follow(page: Path, folder: Path, settings: Mapping[str, str], *, empty: bool = False) -> None:
     """Do in *folder* what *page* says; *empty*: in an environment that it makes."""
+    text = page.read_text("utf-8")
+    for port in set(PORT.findall(text)):  # so that it does not matter who else has them
+        text = text.replace(port, str(free_port()))
     with Terminal(folder, settings) as terminal:
-        for step in steps(page.read_text("utf-8")):
+        for step in steps(text):
             if step.block.file:
                 (folder / step.block.file).write_text(step.block.source, "utf-8")
             elif empty or not step.apart:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.first_hour import Terminal, follow
+from tests.rig.databases import database
 
 PAGE = Path(__file__).parent.parent / "docs" / "tutorial" / "first-hour.md"
 
@@ -15,6 +16,11 @@ def test_the_terminal_tells_what_was_printed_and_how_it_ended(tmp_path: Path) ->
     with Terminal(tmp_path, {"COLOUR": "blue"}) as terminal:
         assert terminal.type("paper=white; echo $COLOUR") == (0, "blue\n")
         assert terminal.type("printf '%s' $paper; (exit 3)") == (3, "white")
+
+
+def test_the_first_hour_goes_as_the_page_tells(server: str, tmp_path: Path) -> None:
+    with database(server) as url:
+        follow(PAGE, tmp_path, {"GAFFER_DRIVER": url})
 
 
 PAGE_OF_STEPS = """

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
-from urllib.parse import quote, urlencode
-from uuid import uuid4
 
-import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.examples.shops import FRAMEWORKS, Shop, ask
+from tests.rig.databases import database
 from tests.rig.waiting import PATIENCE, together
-
-
-@contextmanager
-def _database(server: str) -> Iterator[str]:
-    """Give the URL of a database of the shop's own."""
-    name = f"gaffer_shop_{uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{name}"'.encode())
-        given = conninfo_to_dict(make_conninfo(server, dbname=name))
-        yield "postgresql://?" + urlencode(given, quote_via=quote)
-        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +20,7 @@ def shops(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
     with ExitStack() as stack:
         opened = []
         for framework in FRAMEWORKS:
-            url = stack.enter_context(_database(server))
+            url = stack.enter_context(database(server))
             log = tmp_path_factory.mktemp(framework.name) / "log"
             opened.append(Shop(framework, url, log))
             stack.callback(opened[-1].close)
