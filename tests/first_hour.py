@@ -27,6 +27,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from threading import Event
 
 from tests.rig.waiting import free_port
 from tests.test_docs_examples import Block, blocks
@@ -138,6 +139,7 @@ def follow(page: Path, folder: Path, settings: Mapping[str, str], *, empty: bool
 def _do(terminal: Terminal, step: Step, place: str) -> None:
     patience = INSTALLING if step.apart else PATIENCE
     deadline = time.monotonic() + PATIENCE
+    pause = Event()
     while True:
         code, printed = terminal.type(step.block.source, patience)
         if step.said is None or _alike(step.said, printed):
@@ -146,6 +148,7 @@ def _do(terminal: Terminal, step: Step, place: str) -> None:
             raise AssertionError(
                 f"{place} prints\n{printed}\nand not\n{step.said}\n{terminal.complaints()}"
             )
+        pause.wait(0.2)
     assert code == 0 or step.looks, f"{place} ends with {code}: {printed}{terminal.complaints()}"
 
 
@@ -155,5 +158,6 @@ def _alike(told: str, printed: str) -> bool:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="gaffer-newcomer-") as place:
+    # The server may be about to end: it is the last that lets go of its folder.
+    with tempfile.TemporaryDirectory("", "gaffer-newcomer-", ignore_cleanup_errors=True) as place:
         follow(Path(sys.argv[1]), Path(place), {}, empty=True)
