@@ -111,7 +111,8 @@ def target_of(args: argparse.Namespace) -> str:
     """Return the driver that is asked for; raise `UsageError` without one."""
     if args.driver is None:
         raise UsageError(
-            "which storage? give --driver postgresql://host/database, or set GAFFER_DRIVER"
+            "which storage? give --driver postgresql://host/database or --app MODULE, or set "
+            "GAFFER_DRIVER"
         )
     return str(args.driver)
 

@@ -53,7 +53,7 @@ FRAMEWORKS = [
         "django",
         ["django_shop", "migrate"],
         ["gunicorn", "--threads=4", "--bind=127.0.0.1:PORT", "django_shop.wsgi"],
-        ["django_shop", "work"],
+        ["gaffer", "work", "django_shop.worker:queues"],
     ),
     Framework(
         "fastapi",
