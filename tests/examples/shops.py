@@ -25,7 +25,7 @@ import psycopg
 from tests.rig.waiting import PATIENCE, free_port, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-LEASE = 2.0
+LEASE = 1.0
 
 Program = Sequence[str]
 Process = subprocess.Popen[bytes]
