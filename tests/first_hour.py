@@ -32,7 +32,7 @@ from threading import Event
 from tests.rig.waiting import free_port
 from tests.test_docs_examples import Block, blocks
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 INSTALLING = 600.0
 
 LOOKS = re.compile(

@@ -22,10 +22,12 @@ from urllib.request import Request, urlopen
 
 import psycopg
 
-from tests.rig.waiting import PATIENCE, free_port, until
+from tests.rig.waiting import free_port, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LEASE = 1.0
+PATIENCE = 60.0
+"""Seconds to wait for a process or an answer: all shops open at once, on a machine that is busy."""
 
 Program = Sequence[str]
 Process = subprocess.Popen[bytes]
@@ -171,7 +173,7 @@ class Shop:
         self.web = self.start([word.replace("PORT", port) for word in self.framework.web])
         self.work()
         assert tables.wait(PATIENCE) == 0, self.log.read_text()
-        until(self._answers)
+        until(self._answers, PATIENCE)
 
     def _answers(self) -> bool:
         assert self.web.poll() is None, self.log.read_text()
@@ -222,7 +224,7 @@ class Shop:
 
     def wait_for_receipt(self, place: str) -> None:
         """Wait until an order says that its receipt is sent."""
-        until(lambda: ask(place).body["receipt"] == "sent")
+        until(lambda: ask(place).body["receipt"] == "sent", PATIENCE)
 
     def jobs(self) -> int:
         """Return how many jobs are stored."""

@@ -9,9 +9,9 @@ from functools import partial
 
 import pytest
 
-from tests.examples.shops import FRAMEWORKS, Shop, ask
+from tests.examples.shops import FRAMEWORKS, PATIENCE, Shop, ask
 from tests.rig.databases import database
-from tests.rig.waiting import PATIENCE, together
+from tests.rig.waiting import together
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def shops(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
             log = tmp_path_factory.mktemp(framework.name) / "log"
             opened.append(Shop(framework, url, log))
             stack.callback(opened[-1].close)
-        together(shop.open for shop in opened)
+        together((shop.open for shop in opened), PATIENCE)
         yield {shop.framework.name: shop for shop in opened}
 
 
@@ -70,7 +70,7 @@ def test_an_order_that_is_not_there_is_not_found(shop: Shop) -> None:
 
 
 def test_a_job_whose_worker_is_killed_is_done_by_another(shops: dict[str, Shop]) -> None:
-    together(partial(_kill_a_worker, shop) for shop in shops.values())
+    together((partial(_kill_a_worker, shop) for shop in shops.values()), PATIENCE)
 
 
 def _kill_a_worker(shop: Shop) -> None:
