@@ -26,6 +26,7 @@ Import MODULE, call CALL if it is given, and work the queues that they declare. 
 drain: nothing more is claimed, and what runs may end, each job within its shutdown_timeout. A
 second signal gives what still runs back to the queue at once; no attempt is lost by that.
 """
+_log = logging.getLogger("gaffer.work")
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -62,6 +63,7 @@ def _run(args: argparse.Namespace, out: Output) -> Exit:
         sys.stdout.reconfigure(line_buffering=True)
     g = imported(args.target, args.driver)
     queues = _chosen(g, args)
+    _warn_of_memory(g, queues)
     logged(g)
     port = args.health_port
     with nullcontext() if port is None else served(g, args.health_host, port) as at:
@@ -92,6 +94,19 @@ def _chosen(g: Gaffer, args: argparse.Namespace) -> list[str]:
         if name not in args.queues:
             g.update_queue(name, worker=None)
     return [name for name in able if name in args.queues]
+
+
+def _warn_of_memory(g: Gaffer, queues: list[str]) -> None:
+    """Say so if nobody else can insert: easily forgotten is the variable in a second terminal."""
+    confs = g.list_queues()
+    # By its name: the command line knows no driver.
+    alone = [name for name in queues if type(confs[name].driver).__name__ == "MemoryDriver"]
+    if alone:
+        _log.warning(
+            "the jobs of %s are in the memory of this process, where no other can insert any; "
+            "set GAFFER_DRIVER, or give --driver postgresql://host/database",
+            ", ".join(alone),
+        )
 
 
 def _ready(queues: list[str], port: int | None) -> str:

@@ -143,6 +143,20 @@ def test_attempts_that_fail_are_in_the_log(work: Work, g: Gaffer) -> None:
     assert trace[-1] == error
 
 
+@pytest.mark.parametrize(("driver", "warned"), [("memory", True), ("", True), (None, False)])
+def test_it_warns_where_nobody_else_can_insert(
+    driver: str | None, warned: bool, work: Work, environment: dict[str, str]
+) -> None:
+    if driver is not None:
+        environment["GAFFER_DRIVER"] = driver
+
+    worker = work("--queues", "quick,slow")
+
+    worker.tell(signal.SIGTERM)
+    _, log = worker.end()
+    assert ("the jobs of quick, slow are in the memory of this process" in log) is warned
+
+
 def test_what_jobs_print_is_seen_at_once(
     work: Work, g: Gaffer, environment: dict[str, str]
 ) -> None:
