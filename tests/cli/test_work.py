@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Timer
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -17,7 +18,7 @@ from urllib.request import urlopen
 import pytest
 
 from gaffer import Gaffer, JobState
-from tests.rig.waiting import until
+from tests.rig.waiting import PATIENCE, until
 
 PROGRAM = """
 import os, threading, time
@@ -60,7 +61,10 @@ class Worker:
 
     def _line(self) -> Any:
         assert self.process.stdout is not None
+        killer = Timer(PATIENCE, self.process.kill)  # then there is an end to read
+        killer.start()
         line = self.process.stdout.readline()
+        killer.cancel()
         assert line, self.process.communicate()[1]
         return json.loads(line)
 
