@@ -17,6 +17,8 @@ import doctest
 import os
 import re
 import selectors
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +34,7 @@ from threading import Event
 from tests.rig.waiting import free_port
 from tests.test_docs_examples import Block, blocks
 
+CURL = Path(__file__).parent / "rig" / "curl.py"
 PATIENCE = 60.0
 INSTALLING = 600.0
 
@@ -129,6 +132,10 @@ def follow(page: Path, folder: Path, settings: Mapping[str, str], *, empty: bool
     for port in set(PORT.findall(text)):  # so that it does not matter who else has them
         text = text.replace(port, str(free_port()))
     with Terminal(folder, settings) as terminal:
+        if shutil.which("curl") is None:
+            terminal.type(
+                f'curl() {{ {shlex.quote(sys.executable)} {shlex.quote(str(CURL))} "$@"; }}'
+            )
         for step in steps(text):
             if step.block.file:
                 (folder / step.block.file).write_text(step.block.source, "utf-8")
