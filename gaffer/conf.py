@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 from uuid import UUID
 
 from gaffer import checks
@@ -29,6 +29,7 @@ __all__ = [
     "Duration",
     "JobOptions",
     "NewJob",
+    "OnConflict",
     "PruneConf",
     "PruneOptions",
     "QueueConf",
@@ -37,12 +38,16 @@ __all__ = [
     "check_id",
     "check_job",
     "check_name",
+    "check_on_conflict",
     "check_option",
     "check_worker",
     "configured",
 ]
 
 Duration: TypeAlias = float | timedelta
+
+OnConflict: TypeAlias = Literal["return", "raise", "replace"]
+"""What an insert does if another job holds the key."""
 
 
 class PruneOptions(TypedDict, total=False):
@@ -83,6 +88,8 @@ class JobOptions(TypedDict, total=False):
     shutdown_timeout: Duration | None
     scheduled_at: datetime | None
     delay: Duration | None
+    unique: str | None
+    unique_for: Duration | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,8 @@ class NewJob:
     shutdown_timeout: Duration | None = None
     scheduled_at: datetime | None = None
     delay: Duration | None = None
+    unique: str | None = None
+    unique_for: Duration | None = None
 
     def options(self) -> dict[str, Any]:
         """Return the options that are set."""
@@ -227,6 +236,17 @@ def check_id(value: Any) -> UUID:
     return checked
 
 
+def check_on_conflict(value: Any) -> OnConflict:
+    """Return *value* if it is one of `OnConflict`, or raise `InvalidJob`."""
+    if value not in ("return", "raise", "replace"):
+        raise InvalidJob(
+            f"on_conflict={shown(value)}: must be 'return', 'raise' or 'replace'",
+            keys=["on_conflict"],
+        )
+    checked: OnConflict = value
+    return checked
+
+
 def check_option(name: str, value: Any, check: Check) -> Any:
     """Return *value* checked, `None` as it is; raise `InvalidQueueConf` naming the option."""
     return None if value is None else _checked({name: value}, {name: check}, InvalidQueueConf)[name]
@@ -302,4 +322,6 @@ _JOB_CHECKS: dict[str, Check] = {
     "shutdown_timeout": _QUEUE_CHECKS["shutdown_timeout"],
     "scheduled_at": checks.instant,
     "delay": checks.duration(0.0, checks.CENTURY),
+    "unique": checks.name,
+    "unique_for": checks.duration(0.001, checks.CENTURY),
 }

@@ -20,6 +20,7 @@ from gaffer.errors import (
     Conflict,
     DriverError,
     DriverUnavailable,
+    KeyHeld,
     MigrationMismatch,
     QueueHasJobs,
     UnknownQueue,
@@ -56,6 +57,7 @@ __all__ = [
     "JobError",
     "JobFilter",
     "JobState",
+    "KeyHeld",
     "MigrationMismatch",
     "Node",
     "QueueHasJobs",
@@ -111,6 +113,9 @@ class Driver(ABC):
     microsecond. What a driver hands out from `job_get`, `job_ended`, `job_list` and `job_claim`
     shares nothing that can be changed with what it keeps.
     """
+
+    unique = False
+    """Whether `job_write` sees to keys. Without it gaffer hands over no job that has one."""
 
     @classmethod
     def from_url(cls, url: str) -> Self:
@@ -207,9 +212,17 @@ class Driver(ABC):
         A job at revision 0 is inserted; one at revision n replaces revision n - 1. Raise
         `Conflict` with the ids of all jobs for which storage holds anything else, or of all that
         stand in *jobs* twice; else raise `UnknownQueue` if the queue of a job at revision 0 is
-        not kept. The id, the queue, the chain and `created_at` of a job never change. A job
-        written in another state than executing belongs to no node any more; one rewritten as
+        not kept. The id, the queue, the chain, the key and `created_at` of a job never change. A
+        job written in another state than executing belongs to no node any more; one rewritten as
         executing keeps its node.
+
+        A job with a key (`Job.unique`) holds it in its queue while it is available or executing,
+        and, with `Job.unique_until`, at least until then by `now()`: even if it has ended or was
+        pruned, but not if it or its queue was deleted. Else, raise `KeyHeld` for all jobs that
+        would be available or executing and whose key another holds, as storage is after what
+        *jobs* replace; of new ones with one key the first can have it. A job at revision 0 is
+        refused even if one of its own id, which was pruned, holds the key. Exact under
+        concurrency.
 
         With *connection* the write is part of the caller's transaction there; raise `DriverError`
         for a connection that is not of this driver's kind, and if it has no such thing.

@@ -8,8 +8,8 @@ GafferError
 ├─ InvalidArguments(TypeError)      arguments that a task's function does not take
 ├─ UnknownQueue(LookupError)        this process has no queue of that name
 ├─ UnknownJob(LookupError)          the queue has no job of that id
-├─ QueueExists                      create_queue of a name that this process has
-├─ QueueHasJobs                     delete_queue of a queue that is not empty
+├─ JobExists                        another job holds the key
+├─ QueueExists · QueueHasJobs       the queue is there, or is not empty
 ├─ AlreadyPaused · AlreadyActive    pause or resume that would change nothing
 ├─ InvalidTransition                the job's state does not allow it
 ├─ AlreadyForwarded                 the job lives on in another queue
@@ -24,7 +24,7 @@ GafferError
 └─ DriverError
    ├─ UnknownDriver(LookupError)    no installed driver has that name
    ├─ InvalidDriver(TypeError)      something that is no driver, or one name for two
-   ├─ Conflict                      what a write was computed from is not there any more
+   ├─ Conflict · KeyHeld            what a write was computed from, or a key, is not there any more
    ├─ DriverUnavailable             the storage does not answer; try again later
    └─ MigrationMismatch             the stored schema is not the one that is expected
 
@@ -34,7 +34,7 @@ BaseException
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -58,7 +58,9 @@ __all__ = [
     "InvalidQueueConf",
     "InvalidTask",
     "InvalidTransition",
+    "JobExists",
     "JobTimeout",
+    "KeyHeld",
     "MigrationMismatch",
     "QueueExists",
     "QueueHasJobs",
@@ -104,8 +106,7 @@ class InvalidPayload(GafferError, ValueError):
     """
 
     def __init__(self, path: str, reason: str) -> None:
-        self.path = path
-        self.reason = reason
+        self.path, self.reason = path, reason
         super().__init__(f"{path}: {reason}")
 
 
@@ -116,8 +117,7 @@ class InvalidTask(GafferError, TypeError):
     """
 
     def __init__(self, task: str, reason: str) -> None:
-        self.task = task
-        self.reason = reason
+        self.task, self.reason = task, reason
         super().__init__(f"task {task!r}: {reason}")
 
 
@@ -128,8 +128,7 @@ class InvalidArguments(GafferError, TypeError):
     """
 
     def __init__(self, task: str, reason: str) -> None:
-        self.task = task
-        self.reason = reason
+        self.task, self.reason = task, reason
         super().__init__(f"task {task!r}: {reason}")
 
 
@@ -145,9 +144,23 @@ class UnknownJob(GafferError, LookupError):
     """The queue has no job of that id: never inserted, deleted, pruned, or of another queue."""
 
     def __init__(self, queue: str, id: UUID) -> None:
-        self.queue = queue
-        self.id = id
+        self.queue, self.id = queue, id
         super().__init__(f"queue {queue!r} has no job {id}")
+
+
+class JobExists(GafferError):
+    """Another job holds the key that a job was to be inserted with; nothing was inserted.
+
+    ``unique`` is the key, ``id`` the job that holds it, and ``job`` that job as it is; `None` if
+    it has been pruned, while its period lasts.
+    """
+
+    def __init__(self, queue: str, unique: str, holder: Job | UUID) -> None:
+        self.queue, self.unique = queue, unique
+        self.job = None if isinstance(holder, UUID) else holder
+        self.id = holder if isinstance(holder, UUID) else holder.id
+        state = "pruned" if self.job is None else self.job.state.value
+        super().__init__(f"queue {queue!r}: job {self.id} ({state}) holds the key {unique!r}")
 
 
 class QueueExists(GafferError):
@@ -191,9 +204,7 @@ class InvalidTransition(GafferError):
     """A job cannot go from the state ``from_`` to the state ``to``."""
 
     def __init__(self, id: UUID, from_: str, to: str) -> None:
-        self.id = id
-        self.from_ = from_
-        self.to = to
+        self.id, self.from_, self.to = id, from_, to
         super().__init__(f"job {id} is {from_!s} and cannot become {to!s}")
 
 
@@ -204,9 +215,7 @@ class AlreadyForwarded(GafferError):
     """
 
     def __init__(self, id: UUID, target: str, copy: UUID) -> None:
-        self.id = id
-        self.target = target
-        self.copy = copy
+        self.id, self.target, self.copy = id, target, copy
         super().__init__(
             f"job {id} was forwarded and is job {copy} of queue {target!r} now; "
             f"redrive({target!r}) sends it back, or delete that one first"
@@ -235,10 +244,12 @@ class FlushTimeout(GafferError, TimeoutError):
     def __init__(
         self, queue: str, timeout: float | None, *, available: int, executing: int, paused: bool
     ) -> None:
-        self.queue = queue
-        self.timeout = timeout
-        self.available = available
-        self.executing = executing
+        self.queue, self.timeout, self.available, self.executing = (
+            queue,
+            timeout,
+            available,
+            executing,
+        )
         self.paused = paused
         super().__init__(
             f"queue {queue!r} after {timeout} s: {available} available (waiting for a worker, a "
@@ -255,9 +266,7 @@ class ResultError(GafferError):
     """
 
     def __init__(self, reason: str, *, queue: str, id: UUID, job: Job | None = None) -> None:
-        self.queue = queue
-        self.id = id
-        self.job = job
+        self.queue, self.id, self.job = queue, id, job
         super().__init__(reason)
 
     @property
@@ -310,10 +319,7 @@ class ResultTimeout(GafferError, TimeoutError):
     def __init__(
         self, queue: str, id: UUID, timeout: float | None, *, itself: bool = False
     ) -> None:
-        self.queue = queue
-        self.id = id
-        self.timeout = timeout
-        self.itself = itself
+        self.queue, self.id, self.timeout, self.itself = queue, id, timeout, itself
         super().__init__(
             f"job {id} of queue {queue!r} can end only after whoever waits for it here"
             if itself
@@ -361,6 +367,18 @@ class Conflict(DriverError):
         )
 
 
+class KeyHeld(DriverError):
+    """A write was refused as a whole: other jobs hold the keys that some of its jobs need.
+
+    ``holders`` has for the id of each the job that holds its key; or its id, if it was pruned.
+    """
+
+    def __init__(self, holders: Mapping[UUID, Job | UUID]) -> None:
+        self.holders = dict(holders)
+        ids = ", ".join(sorted(map(str, self.holders)))
+        super().__init__(f"other jobs hold the keys of {ids}; nothing was written")
+
+
 class DriverUnavailable(DriverError):
     """The storage does not answer. What was asked may or may not have happened; try again later."""
 
@@ -369,9 +387,7 @@ class MigrationMismatch(DriverError):
     """A stored migration is not the one that this release carries."""
 
     def __init__(self, version: int, stored: str, expected: str) -> None:
-        self.version = version
-        self.stored = stored
-        self.expected = expected
+        self.version, self.stored, self.expected = version, stored, expected
         super().__init__(
             f"migration {version}: storage has checksum {stored}, this release expects {expected}"
         )

@@ -26,6 +26,7 @@ __all__ = [
     "JobFailed",
     "JobInserted",
     "JobLate",
+    "JobReplaced",
     "JobRescued",
     "JobScheduled",
     "JobsClaimed",
@@ -179,6 +180,13 @@ class JobScheduled(_JobEvent):
     """A job became available without a failure: by its worker, a shutdown (runner), a user."""
 
     path = ("gaffer", "job", "schedule")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReplaced(_JobEvent):
+    """An available job has got another payload and other options: an insert had the same key."""
+
+    path = ("gaffer", "job", "replace")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

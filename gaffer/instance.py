@@ -9,7 +9,14 @@ from uuid import UUID
 
 from gaffer import checks, selection
 from gaffer.codec import shown
-from gaffer.conf import Duration, JobOptions, NewJob, check_option
+from gaffer.conf import (
+    Duration,
+    JobOptions,
+    NewJob,
+    OnConflict,
+    check_on_conflict,
+    check_option,
+)
 from gaffer.declaring import Queues
 from gaffer.diagnosis import Why, why
 from gaffer.driver import Driver
@@ -42,8 +49,9 @@ class Gaffer(Queues, Declares):
 
     @shielded
     def insert(
-        self, queue: str, payload: JSON, *, connection: Any = None, **options: Unpack[JobOptions]
-    ) -> Job:
+        self, queue: str, payload: JSON, *, connection: Any = None,
+        on_conflict: OnConflict = "return", **options: Unpack[JobOptions],
+    ) -> Job:  # fmt: skip
         """Insert a job; return it. When this returns, the job is stored.
 
         *payload* is what JSON can keep: `None`, `bool`, `int`, `float`, `str`, lists and dicts with
@@ -53,29 +61,41 @@ class Gaffer(Queues, Declares):
         - *id*: a `UUID` of your own; `Conflict` if it is taken;
         - *kind*: which worker of a mapping works it; *chain*: jobs of one chain run one at a time;
         - *priority*, *max_attempts*, *timeout*, *backoff*, *shutdown_timeout*: as for queues;
-        - *scheduled_at* (an aware datetime) or *delay* (seconds): not to be claimed before.
+        - *scheduled_at* (an aware datetime) or *delay* (seconds): not to be claimed before;
+        - *unique*: a key that one job of the queue holds at a time, over all processes: while it is
+          available or executing, and with *unique_for* at least so many seconds from its insert,
+          whether or not it has ended or was pruned by then.
+
+        If another job holds the key nothing is inserted, and with *on_conflict* ``"return"`` that
+        job is returned as it is now; ``"raise"`` raises `JobExists`; ``"replace"`` gives it this
+        payload and these options, if it is available and of the same chain. Where there is no job
+        to return (it was pruned) or to replace, `JobExists` is raised.
 
         With *connection*, one of the driver's kind, the job is part of the transaction that is
         open there, and exists exactly if that commits; hooks hear of it at once. `InvalidJob` for
         unknown or bad options; `UnknownQueue`; `DriverUnavailable` if storage does not answer
         after some tries, and then the same insert with the same *id* may safely be repeated.
         """
-        return self._supervisor(queue).insert(payload, options, connection)
+        if on_conflict != "return":
+            check_on_conflict(on_conflict)
+        return self._supervisor(queue).insert(payload, options, connection, on_conflict)
 
     @overload
     def insert_many(
         self, queue: str, payloads: Iterable[JSON | NewJob], *, connection: Any = None,
-        returning: Literal[True] = True, **options: Unpack[JobOptions],
+        on_conflict: OnConflict = "return", returning: Literal[True] = True,
+        **options: Unpack[JobOptions],
     ) -> Jobs: ...  # fmt: skip
     @overload
     def insert_many(
         self, queue: str, payloads: Iterable[JSON | NewJob], *, connection: Any = None,
-        returning: Literal[False], **options: Unpack[JobOptions],
+        on_conflict: OnConflict = "return", returning: Literal[False],
+        **options: Unpack[JobOptions],
     ) -> int: ...  # fmt: skip
     @shielded
     def insert_many(
         self, queue: str, payloads: Iterable[Any], *, connection: Any = None,
-        returning: bool = True, **options: Unpack[JobOptions],
+        on_conflict: OnConflict = "return", returning: bool = True, **options: Unpack[JobOptions],
     ) -> Any:  # fmt: skip
         """Insert many jobs; return them in order, or with *returning* false only how many.
 
@@ -83,9 +103,13 @@ class Gaffer(Queues, Declares):
         which is one write; without *returning* only one of them is in memory at a time. Items are
         payloads, or `NewJob` with options of their own; *options* hold for all others. No payloads,
         no write. Raises as `insert` does.
+
+        *on_conflict*: where a key is held, by another job or by one before in the list,
+        ``"return"`` has the job that holds it stand in its place, and inserts the others;
+        ``"raise"`` inserts none.
         """
-        supervisor = self._supervisor(queue)
-        return supervisor.insert_many(payloads, options, connection, returning=returning)
+        how, supervisor = check_on_conflict(on_conflict), self._supervisor(queue)
+        return supervisor.insert_many(payloads, options, connection, how, returning=returning)
 
     @shielded
     def submit(

@@ -126,6 +126,10 @@ class Job:
     result_json: str | None = field(default=None, repr=False)
     errors: tuple[JobError, ...] = ()
     """Newest first; of more than ten, the first and the last nine."""
+    unique: str | None = None
+    """Its key: no other job of the queue with it is inserted while this one holds it."""
+    unique_until: datetime | None = None
+    """When it stops to hold its key, if it has ended by then; `None`: as soon as it has ended."""
     _payload: JSON = field(default=_UNREAD, init=False, repr=False, compare=False)
     _result: JSON = field(default=_UNREAD, init=False, repr=False, compare=False)
 
@@ -181,6 +185,7 @@ def restored(*values: Any) -> Job:
         new.attempt, new.max_attempts, new.priority, new.timeout, new.backoff,
         new.shutdown_timeout, new.hops, new.created_at, new.scheduled_at, new.attempted_at,
         new.completed_at, new.failed_at, new.cancelled_at, new.result_json, new.errors,
+        new.unique, new.unique_until,
     ) = values  # fmt: skip
     new._payload = new._result = _UNREAD
     new.__class__ = Job
@@ -212,6 +217,8 @@ def _copied(job: Job) -> Any:
     new.cancelled_at = job.cancelled_at
     new.result_json = job.result_json
     new.errors = job.errors
+    new.unique = job.unique
+    new.unique_until = job.unique_until
     new._payload = new._result = _UNREAD
     return new
 

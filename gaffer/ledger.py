@@ -9,18 +9,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import islice
 from random import random
 from typing import Any, Protocol
 from uuid import UUID
 
 from gaffer import codec, machine
-from gaffer.conf import NewJob, QueueConf, check_id, check_job
+from gaffer.batches import BATCH, PLAIN, batches, has_id
+from gaffer.conf import NewJob, OnConflict, QueueConf, check_id, check_job
 from gaffer.driver import Claim, Driver
 from gaffer.errors import (
     AlreadyForwarded,
     InvalidJob,
     InvalidPayload,
+    KeyHeld,
     UnknownJob,
     UnknownQueue,
 )
@@ -31,6 +32,7 @@ from gaffer.events import (
     JobDeleted,
     JobInserted,
     JobLate,
+    JobReplaced,
     JobRescued,
     JobsClaimed,
     emit,
@@ -40,14 +42,12 @@ from gaffer.ids import job_id, job_ids
 from gaffer.job import INCOMPLETE, Job, JobFilter, JobState, Outcome, StateStats, evolve
 from gaffer.letter import origin, returned
 from gaffer.step import Forwarding, Step
+from gaffer.unique import Unique, exists, require_keys
 from gaffer.writing import Claiming, Writing, insert_surely
 
 __all__ = ["Ledger", "Waits"]
 
 _log = logging.getLogger("gaffer.ledger")
-
-_BATCH = 1000
-_PLAIN = frozenset({dict, list, str, int, float, bool, type(None)})
 
 
 class Waits(Protocol):
@@ -106,10 +106,17 @@ class Ledger:
 
     # -- inserting ---------------------------------------------------------------------------------
 
-    def insert(self, payload: Any, options: Mapping[str, Any], connection: Any = None) -> Job:
+    def insert(
+        self,
+        payload: Any,
+        options: Mapping[str, Any],
+        connection: Any = None,
+        on_conflict: OnConflict = "return",
+    ) -> Job:
         """Insert one job."""
         checked = check_job(options) if options else {}
-        [job] = self._insert([self._new(payload, checked, job_id(), self.driver.now())], connection)
+        new = self._new(payload, checked, job_id(), self.driver.now())
+        [job] = self._insert([new], connection, on_conflict)
         return job
 
     def id_of(self, payload: Any, options: Mapping[str, Any]) -> UUID:
@@ -118,29 +125,36 @@ class Ledger:
         Raise `InvalidJob` for options that it would not take.
         """
         checked = check_job(options)
-        if _has_id(payload):
+        if has_id(payload):
             return check_id(payload.id)
         return checked.get("id") or job_id()
 
     def insert_many(
-        self, payloads: Iterable[Any], options: Mapping[str, Any], connection: Any = None
+        self,
+        payloads: Iterable[Any],
+        options: Mapping[str, Any],
+        connection: Any = None,
+        on_conflict: OnConflict = "return",
     ) -> Iterator[list[Job]]:
         """Insert jobs: a sequence in one write, an iterator in batches of 1,000, which it gives."""
-        if options.get("id") is not None:
-            raise InvalidJob("id: one for many; use NewJob(payload, id=...)", keys=["id"])
+        for one in ("id", "unique"):
+            if options.get(one) is not None:
+                raise InvalidJob(f"{one}: one for many; use NewJob(payload, {one}=...)", keys=[one])
+        if on_conflict == "replace":
+            raise InvalidJob("on_conflict='replace': only insert replaces", keys=["on_conflict"])
         if isinstance(payloads, str | bytes | Mapping) or not isinstance(payloads, Iterable):
             raise InvalidJob(
                 "insert_many takes a list or an iterator of payloads", keys=["payloads"]
             )
         checked, done = check_job(options), 0
-        for batch in _batches(payloads):
-            yield self._insert(self._new_batch(batch, checked, done), connection)
+        for batch in batches(payloads):
+            yield self._insert(self._new_batch(batch, checked, done), connection, on_conflict)
             done += len(batch)
 
     def _new_batch(self, batch: Sequence[Any], options: Mapping[str, Any], first: int) -> list[Job]:
         made: list[Job] = []
         # Jobs of one instant are in the order of their ids; if these are not all ours, of instants.
-        now = None if any(map(_has_id, batch)) else self.driver.now()
+        now = None if any(map(has_id, batch)) else self.driver.now()
         try:
             for payload, id in zip(batch, job_ids(len(batch)), strict=True):
                 made.append(self._new(payload, options, id, now or self.driver.now()))
@@ -151,7 +165,7 @@ class Ledger:
 
     def _new(self, payload: Any, options: Mapping[str, Any], id: UUID, now: datetime) -> Job:
         kind = type(payload)  # not isinstance: it asks the object, which may raise
-        if kind in _PLAIN:
+        if kind in PLAIN:
             pass
         elif issubclass(kind, NewJob):
             options = {**options, **check_job(payload.options())}
@@ -161,15 +175,30 @@ class Ledger:
         text = codec.encode(payload, limit=self._max_bytes)
         if not options:
             return machine.create(self._template, text, id=id, now=now)
+        if "unique_for" in options and "unique" not in options:
+            raise InvalidJob("unique_for: give the key too, as unique", keys=["unique_for"])
         return machine.create(self._template, text, **{"id": id, "now": now, **options})
 
-    def _insert(self, jobs: list[Job], connection: Any) -> list[Job]:
+    def _insert(self, jobs: list[Job], connection: Any, on_conflict: OnConflict) -> list[Job]:
+        if require_keys(self.driver, jobs):
+            return self._insert_unique(jobs, connection, on_conflict)
+        self._write_new(jobs, connection)
+        self.announce(jobs, "user")
+        return jobs
+
+    def _write_new(self, jobs: Sequence[Job], connection: Any) -> None:
         if connection is not None:
             self.driver.job_write(jobs, connection)
         elif jobs:
             insert_surely(self.driver, jobs)
-        self.announce(jobs, "user")
-        return jobs
+
+    def _insert_unique(self, jobs: list[Job], connection: Any, how: OnConflict) -> list[Job]:
+        unique = Unique(jobs, how, lambda batch: self._write_new(batch, connection))
+        done = unique.run()
+        self.announce(unique.inserted, "user")
+        for job in unique.replaced:
+            self.emit(JobReplaced(actor="user", job=job))
+        return done
 
     def announce(self, jobs: Iterable[Job], actor: Actor) -> None:
         """Tell the hooks of inserted jobs."""
@@ -286,7 +315,10 @@ class Ledger:
 
     def retry(self, id: UUID) -> Job:
         """Make a failed or cancelled job available; see `Gaffer.retry`."""
-        return self._change(id, self._retried)
+        try:
+            return self._change(id, self._retried)
+        except KeyHeld as held:
+            raise exists(self.get(id), held) from None
 
     def _retried(self, job: Job) -> Job:
         after = machine.retry(job, now=self.driver.now())
@@ -338,10 +370,10 @@ class Ledger:
         cutoffs = machine.cutoffs(self.conf.prune, now=self.driver.now())
         pruned: list[UUID] = []
         while cutoffs:
-            ids = self.driver.job_prune(self.conf.name, cutoffs, _BATCH)
+            ids = self.driver.job_prune(self.conf.name, cutoffs, BATCH)
             self.deleted(ids, actor)
             pruned += ids
-            if len(ids) < _BATCH:
+            if len(ids) < BATCH:
                 break
         return pruned
 
@@ -365,16 +397,3 @@ class Ledger:
         now = self.driver.now()
         after = machine.rescued(job, lost(lease), lease, now=now, roll=random())
         return self._step(job, after, "runner")
-
-
-def _has_id(payload: Any) -> bool:
-    kind = type(payload)
-    return kind not in _PLAIN and issubclass(kind, NewJob) and payload.id is not None
-
-
-def _batches(payloads: Iterable[Any]) -> Iterator[Sequence[Any]]:
-    if isinstance(payloads, Iterator):
-        while batch := list(islice(payloads, _BATCH)):
-            yield batch
-    else:
-        yield list(payloads)

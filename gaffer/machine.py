@@ -46,6 +46,7 @@ __all__ = [
     "forwarded_json",
     "noted",
     "release",
+    "replaced",
     "rescued",
     "retry",
     "settle",
@@ -108,10 +109,15 @@ def template(conf: QueueConf) -> Job:
 
 
 def create(template: Job, payload_json: str, *, id: UUID, now: datetime, **options: Any) -> Job:
-    """Return a new job: *template* with checked *options*. ``delay`` counts from *now*."""
-    delay = options.pop("delay", None)
-    if delay is not None:
-        options["scheduled_at"] = _after(now, delay)
+    """Return a new job: *template* with checked *options*.
+
+    ``delay`` and ``unique_for`` count from *now*.
+    """
+    if options:
+        for duration, instant in (("delay", "scheduled_at"), ("unique_for", "unique_until")):
+            seconds = options.pop(duration, None)
+            if seconds is not None:
+                options[instant] = _after(now, seconds)
     return evolve(template, id=id, payload_json=payload_json, created_at=now, **options)
 
 
@@ -234,6 +240,20 @@ def retry(job: Job, *, now: datetime) -> Job:
         failed_at=None,
         cancelled_at=None,
         result_json=None,  # the reason of its worker's `Cancel`
+    )
+
+
+def replaced(holder: Job, new: Job) -> Job:
+    """Return available *holder* of a key with all that is *new*, as if it had not been tried yet.
+
+    It stays the same job: its id, its age, its place among those of its priority, and its period.
+    """
+    return evolve(
+        new,
+        id=holder.id,
+        revision=holder.revision + 1,
+        created_at=holder.created_at,
+        unique_until=holder.unique_until,
     )
 
 

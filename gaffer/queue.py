@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 from uuid import UUID
 
-from gaffer.conf import Duration, JobOptions, NewJob, QueueConf
+from gaffer.conf import Duration, JobOptions, NewJob, OnConflict, QueueConf
 from gaffer.diagnosis import Why
 from gaffer.futures import ResultFuture
 from gaffer.hand import Claiming
@@ -47,10 +47,17 @@ class Queue:
         return self._gaffer.update_queue(self.name, **changes)
 
     def insert(
-        self, payload: JSON, *, connection: Any = None, **options: Unpack[JobOptions]
+        self,
+        payload: JSON,
+        *,
+        connection: Any = None,
+        on_conflict: OnConflict = "return",
+        **options: Unpack[JobOptions],
     ) -> Job:
         """Insert a job; see `Gaffer.insert`."""
-        return self._gaffer.insert(self.name, payload, connection=connection, **options)
+        return self._gaffer.insert(
+            self.name, payload, connection=connection, on_conflict=on_conflict, **options
+        )
 
     def submit(self, payload: JSON, **options: Unpack[JobOptions]) -> ResultFuture[JSON]:
         """Insert a job; return the future of its result; see `Gaffer.submit`."""
@@ -70,6 +77,7 @@ class Queue:
         payloads: Iterable[JSON | NewJob],
         *,
         connection: Any = None,
+        on_conflict: OnConflict = "return",
         returning: Literal[True] = True,
         **options: Unpack[JobOptions],
     ) -> builtins.list[Job]: ...
@@ -79,6 +87,7 @@ class Queue:
         payloads: Iterable[JSON | NewJob],
         *,
         connection: Any = None,
+        on_conflict: OnConflict = "return",
         returning: Literal[False],
         **options: Unpack[JobOptions],
     ) -> int: ...

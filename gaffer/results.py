@@ -92,6 +92,9 @@ class Results:
         except BaseException:
             self.drop(future)
             raise
+        if job.id != id:  # another holds the key
+            self.drop(future)
+            return self.future(source, job, read)
         future.chain = job.chain
         self.stored(future, job.id)
         return future

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from gaffer.clock import Clock
-from gaffer.conf import QueueConf
+from gaffer.conf import OnConflict, QueueConf
 from gaffer.driver import Driver
 from gaffer.errors import (
     AlreadyActive,
@@ -233,9 +233,15 @@ class Supervisor:
         self.runner.intake.claims.out_of_hand(job, settled)
         self.runner.look()
 
-    def insert(self, payload: JSON, options: Mapping[str, Any], connection: Any) -> Job:
+    def insert(
+        self,
+        payload: JSON,
+        options: Mapping[str, Any],
+        connection: Any,
+        on_conflict: OnConflict = "return",
+    ) -> Job:
         """Insert a job, and have the runner look for it."""
-        job = self.ledger.insert(payload, options, connection)
+        job = self.ledger.insert(payload, options, connection, on_conflict)
         self._inserted(connection)
         return job
 
@@ -244,11 +250,12 @@ class Supervisor:
         payloads: Iterable[Any],
         options: Mapping[str, Any],
         connection: Any,
+        on_conflict: OnConflict = "return",
         *,
         returning: bool = True,
     ) -> list[Job] | int:
         """Insert jobs, and have the runner look for them; return them, or how many they are."""
-        batches = self.ledger.insert_many(payloads, options, connection)
+        batches = self.ledger.insert_many(payloads, options, connection, on_conflict)
         try:
             return list(chain.from_iterable(batches)) if returning else sum(map(len, batches))
         finally:

@@ -25,7 +25,16 @@ from uuid import UUID
 
 from gaffer import checks
 from gaffer.checks import listed
-from gaffer.conf import Duration, JobOptions, NewJob, check_job, check_name, check_worker
+from gaffer.conf import (
+    Duration,
+    JobOptions,
+    NewJob,
+    OnConflict,
+    check_job,
+    check_name,
+    check_on_conflict,
+    check_worker,
+)
 from gaffer.errors import InvalidJob, InvalidTask
 from gaffer.execution import work
 from gaffer.futures import ResultFuture
@@ -58,6 +67,8 @@ class CallOptions(TaskOptions, total=False):
 
     id: UUID | None
     scheduled_at: datetime | None
+    unique: str | None
+    unique_for: Duration | None
 
 
 class Task(Generic[P, R]):
@@ -82,6 +93,7 @@ class Task(Generic[P, R]):
         self._parameters = Parameters(name, function)
         self._options = cast(JobOptions, {**_checked(options, TaskOptions), "kind": name})
         self._connection: Any = None
+        self._on_conflict: OnConflict | None = None
 
     def __repr__(self) -> str:
         return f"<task {self.name!r} of {self.queue!r}>"
@@ -97,7 +109,11 @@ class Task(Generic[P, R]):
         """
         payload = self._parameters.write(args, kwargs)
         return self._gaffer.insert(
-            self.queue, payload, connection=self._connection, **self._options
+            self.queue,
+            payload,
+            connection=self._connection,
+            on_conflict=self._on_conflict or "return",
+            **self._options,
         )
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> ResultFuture[R]:
@@ -124,19 +140,27 @@ class Task(Generic[P, R]):
     def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
         """Return the job that `insert` would insert: for `insert_many` of the task's queue.
 
-        Raise `InvalidArguments`, and `InvalidJob` behind ``using(connection=...)``: that is
-        `insert_many`'s to have.
+        Raise `InvalidArguments`, and `InvalidJob` behind ``using(connection=...)`` or
+        ``using(on_conflict=...)``: these are `insert_many`'s to have.
         """
         if self._connection is not None:
             raise InvalidJob("connection: give it to insert_many", keys=["connection"])
+        if self._on_conflict is not None:
+            raise InvalidJob("on_conflict: give it to insert_many", keys=["on_conflict"])
         return NewJob(self._parameters.write(args, kwargs), **self._options)
 
-    def using(self, *, connection: Any = None, **options: Unpack[CallOptions]) -> Task[P, R]:
+    def using(
+        self,
+        *,
+        connection: Any = None,
+        on_conflict: OnConflict | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Task[P, R]:
         """Return the same task, whose jobs have these options; `None` is the queue's.
 
-        The options are those of `Gaffer.insert`, but the kind, and *connection* as there. They
-        stand apart from the arguments, so that a function may have parameters of any name. Raise
-        `InvalidJob`.
+        The options are those of `Gaffer.insert`, but the kind, and *connection* and
+        *on_conflict* as there. They stand apart from the arguments, so that a function may have
+        parameters of any name. Raise `InvalidJob`.
         """
         given = _checked(options, CallOptions)
         if given.keys() & _MOMENTS:  # the task's own is the other one
@@ -144,6 +168,8 @@ class Task(Generic[P, R]):
         other = copy.copy(self)
         other._options = cast(JobOptions, {**self._options, **given})
         other._connection = self._connection if connection is None else connection
+        if on_conflict is not None:
+            other._on_conflict = check_on_conflict(on_conflict)
         return other
 
     def perform(self, job: Job) -> Any:

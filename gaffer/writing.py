@@ -11,7 +11,7 @@ from uuid import UUID
 
 from gaffer.clock import monotonic
 from gaffer.driver import Claim, Driver
-from gaffer.errors import Conflict, DriverUnavailable, UnknownQueue
+from gaffer.errors import Conflict, DriverUnavailable, KeyHeld, UnknownQueue
 from gaffer.events import Actor
 from gaffer.job import Job
 from gaffer.step import Forwarding, Step
@@ -49,7 +49,8 @@ def insert_surely(driver: Driver, jobs: Sequence[Job]) -> None:
     """Insert *jobs*; try again under the same ids while storage does not answer.
 
     Raise `DriverUnavailable` when it still does not; then the jobs may exist or not, and inserting
-    them again with their ids is safe. Raise `Conflict` if an id is taken.
+    them again with their ids is safe. Raise `Conflict` if an id is taken, `KeyHeld` if another job
+    holds a key. So too for one job that is replaced.
     """
     give_up_at = monotonic() + _PATIENCE
     for pause in (*_PAUSES, None):
@@ -59,6 +60,12 @@ def insert_surely(driver: Driver, jobs: Sequence[Job]) -> None:
         except Conflict:
             # After an unknown outcome the ids may be taken by these very jobs.
             if pause == _PAUSES[0] or not all(_inserted(driver, job) for job in jobs):
+                raise
+            return
+        except KeyHeld as held:
+            # And so may the keys, even if the jobs have been pruned since.
+            own = all(holder == id for id, holder in held.holders.items())
+            if pause == _PAUSES[0] or not own:
                 raise
             return
         except DriverUnavailable:

@@ -171,6 +171,8 @@ JOB_BOUNDS: dict[str, tuple[list[Any], list[Any]]] = {
         [NOON.replace(tzinfo=None), 1_700_000_000, "2026-01-01"],
     ),
     "delay": ([0, checks.CENTURY, timedelta(days=1)], [-1, checks.CENTURY + 1, "1", True]),
+    "unique": (["customer:9", "a" * 200], ["", "a" * 201, "a\0", "\ud800", 7]),
+    "unique_for": ([0.001, checks.CENTURY, timedelta(days=1)], [0, checks.CENTURY + 1, "1", True]),
 }
 
 

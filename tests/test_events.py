@@ -25,6 +25,7 @@ from gaffer.events import (
     JobFailed,
     JobInserted,
     JobLate,
+    JobReplaced,
     JobRescued,
     JobScheduled,
     JobsClaimed,
@@ -61,6 +62,7 @@ EVENTS: list[tuple[Event, tuple[str, str]]] = [
     (JobCancelled(actor="user", job=JOB), ("job", "cancel")),  # B144
     (JobScheduled(actor="worker", job=JOB), ("job", "schedule")),  # B145
     (JobDeleted(actor="pruner", queue="mail", job_id=JOB.id), ("job", "delete")),  # B146
+    (JobReplaced(actor="user", job=JOB), ("job", "replace")),
     (JobRescued(actor="runner", job=JOB), ("job", "rescue")),
     (JobLate(actor="runner", job=JOB), ("job", "late")),
     (QueueStuck(actor="runner", queue="mail", abandoned=2), ("queue", "stuck")),

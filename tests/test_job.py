@@ -44,6 +44,8 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "cancelled_at": st.none() | INSTANTS,
     "result_json": st.none() | st.sampled_from(["null", '"done"', '{"b":[2]}']),
     "errors": st.lists(ERRORS, max_size=3).map(tuple),
+    "unique": st.none() | st.text(min_size=1, max_size=3),
+    "unique_until": st.none() | st.just(NOON),
 }
 JOBS = st.fixed_dictionaries(FIELDS).map(lambda values: Job(**values))
 CHANGES = st.fixed_dictionaries({}, optional=FIELDS)

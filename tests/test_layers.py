@@ -24,9 +24,9 @@ LAYERS = {
         [
             "errors clock ids token",
             "job checks conf codec info pace portion health",
-            "machine events failures forms",
+            "machine events failures forms batches",
             "driver annotations letter",
-            "ledger step writing selection discovery service asking interrupt retry lookout "
+            "ledger step writing unique selection discovery service asking interrupt retry lookout "
             "parameters presence diagnosis doctor",
             "watchdog execution crew heartbeat turn suspects",
             "runner intake roster outbox claims pruner hand drivers logs redrive futures results",
@@ -49,6 +49,7 @@ PEERS = {
     ("doctor", "presence"),
     ("ledger", "step"),
     ("ledger", "writing"),
+    ("ledger", "unique"),
     ("crew", "execution"),
     ("turn", "execution"),
     ("suspects", "execution"),
@@ -87,7 +88,7 @@ POSTGRES = {
             "clock errors options caller embedded statements watches diagnosis",
             "guard sessions bounds",
             "rows",
-            "listing connections migrations",
+            "listing connections migrations refusals",
             "writing hub",
             "opening",
             "driver",

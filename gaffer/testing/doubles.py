@@ -164,6 +164,11 @@ class FaultyDriver(Driver):
                 faults.pop(0)
         return fault
 
+    @property
+    def unique(self) -> bool:  # type: ignore[override]
+        """Whether the inner driver sees to keys."""
+        return self.inner.unique
+
     def start(self) -> None:
         """See `Driver.start`, as for all that follow."""
         self._call("start", self.inner.start)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-from gaffer.driver import Claim, Conflict, Cutoffs, Driver, JobFilter, JobState
+from gaffer.driver import Claim, Conflict, Cutoffs, Driver, JobFilter, JobState, KeyHeld
 from gaffer.errors import QueueHasJobs, UnknownQueue
 from gaffer.job import Job
 from gaffer.testing.doubles import ManualClock
@@ -28,6 +28,8 @@ class New:
     due: int | None = None
     age: int = 0
     attempts: int = 1
+    unique: str | None = None
+    period: int | None = None
 
     def __repr__(self) -> str:
         changed = [
@@ -52,6 +54,9 @@ def answer(driver: Driver, verb: str, *args: Any, **options: Any) -> Any:
         return getattr(driver, verb)(*args, **options)
     except Conflict as error:
         return Refusal(Conflict, error.ids)
+    except KeyHeld as error:
+        holders = error.holders.items()
+        return Refusal(KeyHeld, {id: getattr(holder, "id", holder) for id, holder in holders})
     except (UnknownQueue, QueueHasJobs) as error:
         return Refusal(type(error), error.queue)
 
@@ -66,11 +71,12 @@ class Lockstep:
     def __init__(self, harness: DriverHarness) -> None:
         self._harness = harness
         self.clock = ManualClock()
-        self.store = ModelStore(self.clock)
-        self.model = ModelDriver(self.store)
         self._made = 0
         harness.reset()
         self.handles = [harness.open(), harness.open()]
+        self._storage_clock = ManualClock(self.handles[0].now())  # periods are compared with it
+        self.store = ModelStore(self._storage_clock)
+        self.model = ModelDriver(self.store)
 
     def close(self) -> None:
         """Stop the handles."""
@@ -88,6 +94,7 @@ class Lockstep:
         """Move the driver's clock and the model's."""
         self._harness.advance(seconds)
         self.clock.advance(seconds)
+        self._storage_clock.advance(seconds)
 
     def both(self, handle: int, verb: str, *args: Any, **options: Any) -> Any:
         """Call a verb on a handle and on the model; return the answer that both give."""
@@ -113,7 +120,7 @@ class Lockstep:
         assert len(pruned) == len(set(pruned)) == min(limit, len(eligible))
         assert set(pruned) <= eligible
         for id in pruned:
-            assert self.model.job_delete(id)
+            assert self.store.remove(id, pruned=True)
 
     def claim(self, handle: int, claim: Claim) -> list[Job]:
         """Claim on both, and check the limit that the claim gives."""
@@ -149,8 +156,10 @@ class Lockstep:
     def new(self, spec: New, queues: list[str]) -> Job:
         """Make a job; the order of ids is not the order of making."""
         self._made += 1
-        now = self.clock.now()
+        now, storage_now = self.clock.now(), self._storage_clock.now()
         due = None if spec.due is None else now + timedelta(seconds=spec.due)
+        keyed = spec.unique is not None and self.handles[0].unique
+        timed = keyed and spec.period is not None
         return new_job(
             queues[spec.queue % len(queues)],
             {"made": self._made},
@@ -160,6 +169,8 @@ class Lockstep:
             priority=spec.priority,
             scheduled_at=due,
             max_attempts=spec.attempts,
+            unique=spec.unique if keyed else None,
+            unique_until=storage_now + timedelta(seconds=spec.period or 0) if timed else None,
         )
 
     def check(self) -> None:

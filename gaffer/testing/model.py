@@ -36,6 +36,8 @@ __all__ = ["ModelDriver", "ModelHarness", "ModelStore"]
 class ModelDriver(Driver):
     """A handle onto a `ModelStore`."""
 
+    unique = True
+
     def __init__(self, store: ModelStore) -> None:
         self._store = store
         self._ends: list[Callable[[], None]] = []
@@ -86,6 +88,7 @@ class ModelDriver(Driver):
             for job in store.of(name):
                 store.remove(job.id)
             del store.paused[name]
+            store.periods = {id: kept for id, kept in store.periods.items() if kept[0] != name}
 
     def queue_pause(self, name: str, paused: bool) -> bool:
         """Keep whether a queue is paused."""
@@ -154,7 +157,7 @@ class ModelDriver(Driver):
         with self._changing() as store:
             ids = store.prunable(queue, cutoffs)[:limit]
             for id in ids:
-                store.remove(id)
+                store.remove(id, pruned=True)
             return ids
 
     def node_beat(self, node: str) -> None:

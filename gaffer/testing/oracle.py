@@ -22,6 +22,7 @@ from gaffer.driver import (
     Job,
     JobFilter,
     JobState,
+    KeyHeld,
     StateStats,
     UnknownQueue,
 )
@@ -53,6 +54,7 @@ class ModelStore:
         self.owners: dict[UUID, str] = {}
         self.beats: dict[str, datetime] = {}
         self.abouts: dict[str, str] = {}
+        self.periods: dict[UUID, tuple[str, str | None, datetime]] = {}
 
     def wake(self) -> None:
         """Wake all who subscribed: anything may have changed. Called without the lock."""
@@ -76,6 +78,26 @@ class ModelStore:
         for job in jobs:
             if job.revision == 0:
                 self.require_queue(job.queue)
+        held = {job.id: holder for job in jobs if (holder := self.holder(job, jobs)) is not None}
+        if held:
+            raise KeyHeld(held)
+
+    def holder(self, job: Job, batch: Sequence[Job]) -> Job | UUID | None:
+        """Return who holds the key that *job* of *batch* needs, if another does."""
+        if job.unique is None or job.state.terminal:
+            return None
+        written = {one.id for one in batch}
+        stored = [one for one in self.jobs.values() if one.id not in written]
+        turns = sorted(batch, key=lambda one: one.revision == 0)  # those that are there first
+        before = turns[: [one.id for one in turns].index(job.id)]
+        for one in [*stored, *before]:
+            if one.unique == job.unique and one.queue == job.queue and not one.state.terminal:
+                return one
+        for id, (queue, unique, until) in self.periods.items():
+            other = id != job.id or job.revision == 0
+            if other and (queue, unique) == (job.queue, job.unique) and until > self.clock.now():
+                return self.jobs.get(id, id)
+        return None
 
     def outdated(self, job: Job) -> bool:
         """Return whether storage holds anything else than what *job* was computed from."""
@@ -87,11 +109,15 @@ class ModelStore:
     def put(self, job: Job) -> None:
         """Keep *job*."""
         self.jobs[job.id] = job
+        if job.revision == 0 and job.unique_until is not None and not job.state.terminal:
+            self.periods[job.id] = (job.queue, job.unique, job.unique_until)
         if job.state is not JobState.EXECUTING:
             self.owners.pop(job.id, None)
 
-    def remove(self, id: UUID) -> bool:
-        """Forget a job; return whether there was one."""
+    def remove(self, id: UUID, *, pruned: bool = False) -> bool:
+        """Forget a job, and unless it is *pruned* its period; return whether there was one."""
+        if not pruned and id in self.jobs:
+            self.periods.pop(id, None)
         self.owners.pop(id, None)
         return self.jobs.pop(id, None) is not None
 

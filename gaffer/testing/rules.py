@@ -32,7 +32,16 @@ __all__ = [
 ]
 
 QUEUES = ["a", "b", "it's 100 %s \U0001f4a5"]
-FAULTS = ["unknown queue", "id taken", "twice", "deleted", "same", "one behind", "two ahead"]
+FAULTS = [
+    "retried",
+    "unknown queue",
+    "id taken",
+    "twice",
+    "deleted",
+    "same",
+    "one behind",
+    "two ahead",
+]
 NODES = ["n1", "n2", "n3"]
 STEP = 100
 """Seconds that the clock moves at least; leases lie midway, far from what real clocks add."""
@@ -49,6 +58,8 @@ specs = st.builds(
     due=st.sampled_from([None, None, None, -STEP, 0, STEP]),
     age=st.sampled_from([0, 0, STEP]),
     attempts=st.integers(1, 2),
+    unique=st.sampled_from([None, None, "k", "l"]),
+    period=st.sampled_from([None, None, STEP // 2, 3 * STEP // 2]),
 )
 batches = st.lists(specs, min_size=1, max_size=5)
 
@@ -168,6 +179,9 @@ class ChangingRules(RuleBasedStateMachine):
         job, good = self.some(pick), self.make(batch)
         if fault == "unknown queue":
             self.step.both(handle, "job_write", [*good, self.step.new(batch[0], ["unknown"])])
+        elif fault == "retried":
+            again = evolve(job, revision=job.revision + 1, state=JobState.AVAILABLE)
+            self.step.both(handle, "job_write", [*good, again])
         elif fault == "deleted" and self.gone:
             late = self.gone[pick % len(self.gone)]
             self.step.refused(handle, [evolve(late, revision=late.revision + 1), *good], late.id)

@@ -21,6 +21,7 @@ from gaffer.testing.suite.test_races import *
 from gaffer.testing.suite.test_read_races import *
 from gaffer.testing.suite.test_stateful import *
 from gaffer.testing.suite.test_subscribe import *
+from gaffer.testing.suite.test_unique import *
 from gaffer.testing.suite.test_values import *
 from gaffer.testing.suite.test_write_and_claim import *
 from gaffer.testing.suite.test_write_and_claim_races import *

@@ -32,6 +32,8 @@ class MemoryDriver(Driver):
     and forgets everything when it is stopped.
     """
 
+    unique = True
+
     def __init__(self, storage: Storage | None = None) -> None:
         self._storage = storage or Storage()
         self._own = storage is None

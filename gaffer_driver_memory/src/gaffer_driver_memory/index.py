@@ -41,6 +41,7 @@ class QueueIndex:
     def __init__(self) -> None:
         self.paused = False
         self.jobs: dict[JobState, dict[int, Job]] = {state: {} for state in JobState}
+        self.keyed: dict[str, Job] = {}  # available and executing jobs by their keys
         self._available = self.jobs[JobState.AVAILABLE]
         self._ready = Lane()
         self._scheduled: list[_Timed] = []
@@ -71,6 +72,8 @@ class QueueIndex:
         """Take in a job that is not here."""
         state = job.state
         self.jobs[state][job.id.int] = job
+        if job.unique is not None and not state.terminal:
+            self.keyed[job.unique] = job
         if state is JobState.AVAILABLE:
             self._add_available(job)
         elif state is JobState.EXECUTING:
@@ -104,6 +107,8 @@ class QueueIndex:
         """Forget a job that is here."""
         jobs = self.jobs[job.state]
         del jobs[job.id.int]
+        if job.unique is not None and self.keyed.get(job.unique) is job:
+            del self.keyed[job.unique]
         if not jobs:
             self._drop_entries(job.state)
         if job.chain is not None:

@@ -21,6 +21,7 @@ from gaffer.driver import (
     Cutoffs,
     Job,
     JobState,
+    KeyHeld,
     QueueHasJobs,
     SystemClock,
     UnknownQueue,
@@ -29,6 +30,7 @@ from gaffer.driver import (
     load_errors,
 )
 from gaffer_driver_memory.index import QueueIndex
+from gaffer_driver_memory.keys import Keys
 from gaffer_driver_memory.timer import Timer, wake_all
 
 __all__ = ["Storage", "copied"]
@@ -50,6 +52,7 @@ class Storage:
         self.holders: dict[int, str] = {}
         self.nodes: dict[str, datetime] = {}
         self.abouts: dict[str, str] = {}
+        self.keys = Keys()
         self._touched: set[str] = set()  # queues that may have got claimable jobs
         self._subscribers: dict[str, list[Wake]] = {}
         self._renew()
@@ -69,6 +72,7 @@ class Storage:
             self.holders.clear()
             self.nodes.clear()
             self.abouts.clear()
+            self.keys.clear()
 
     def change(self, make: Callable[[], T]) -> T:
         """Make a change under the lock, and wake whom it concerns after that.
@@ -78,7 +82,7 @@ class Storage:
         with self.lock:
             try:
                 made = make()
-            except (Conflict, QueueHasJobs, UnknownQueue):
+            except (Conflict, KeyHeld, QueueHasJobs, UnknownQueue):
                 raise  # found before anything was changed
             except BaseException:
                 self._rebuild()
@@ -103,6 +107,7 @@ class Storage:
     def write(self, jobs: Sequence[Job]) -> None:
         """Keep all of *jobs*, or raise and keep none."""
         before = self._replaced(jobs)
+        self._take_keys([job for job in jobs if job.unique is not None], jobs)
         after = {job.id.int: _own(job) for job in jobs}
         self.jobs.update(after)  # one step: from here on the batch is kept
         for key, job in after.items():
@@ -116,6 +121,33 @@ class Storage:
             self._touched.add(job.queue)
             if job.scheduled_at is not None and job.scheduled_at == index.due:
                 self._timer.look()
+
+    def _take_keys(self, keyed: Sequence[Job], jobs: Sequence[Job]) -> None:
+        """Keep the periods of new jobs, or raise `KeyHeld`."""
+        if not keyed:
+            return
+        now, written = self.clock.now(), {job.id.int for job in jobs}
+        taken = {
+            (job.queue, job.unique): job
+            for job in reversed(keyed)
+            if job.revision and not job.state.terminal
+        }
+        held: dict[UUID, Job | UUID] = {}
+        for job in keyed:
+            if job.state.terminal:
+                continue
+            holder: Job | UUID | None = self.queues[job.queue].keyed.get(job.unique or "")
+            if isinstance(holder, Job) and holder.id.int in written:
+                holder = None
+            holder = holder or taken.setdefault((job.queue, job.unique), job)
+            if holder is job:
+                id = self.keys.holder(job, now)
+                holder = job if id is None else self.jobs.get(id.int, id)
+            if holder is not job:
+                held[job.id] = copied(holder) if isinstance(holder, Job) else holder
+        if held:
+            raise KeyHeld(held)
+        self.keys.keep(keyed)
 
     def _replaced(self, jobs: Sequence[Job]) -> dict[int, Job]:
         found: dict[int, Job] = {}
@@ -150,14 +182,20 @@ class Storage:
         return [_own(job) for job in taken]
 
     def drop(self, id: UUID) -> bool:
-        """Delete a job; return whether there was one."""
+        """Delete a job, and free its key; return whether there was one."""
+        job = self._drop(id)
+        if job is not None:
+            self.keys.free(job)
+        return job is not None
+
+    def _drop(self, id: UUID) -> Job | None:
         job = self.jobs.pop(id.int, None)
         if job is None:
-            return False
+            return None
         self.holders.pop(id.int, None)
         self.queues[job.queue].remove(job)
         self._touched.add(job.queue)
-        return True
+        return job
 
     def prune(self, queue: str, cutoffs: Cutoffs, limit: int) -> list[UUID]:
         """Delete up to *limit* old jobs; return their ids."""
@@ -166,7 +204,8 @@ class Storage:
             if queue in self.queues:
                 pruned += self.queues[queue].aged(state, cutoff, limit - len(pruned))
         for id in pruned:
-            self.drop(id)
+            self._drop(id)
+        self.keys.forget(self.clock.now())
         return pruned
 
     def delete(self, queue: str, *, jobs: bool) -> None:
@@ -176,6 +215,7 @@ class Storage:
             raise QueueHasJobs(queue)
         for job in list(index):
             self.drop(job.id)
+        self.keys.free_all(queue)
         del self.queues[queue]
 
     def pause(self, queue: str, paused: bool) -> bool:

@@ -73,7 +73,8 @@ class PostgresHarness(DriverHarness):
         """Forget all jobs, queues and nodes."""
         # Quicker than TRUNCATE, which makes new files.
         self._execute(
-            "DELETE FROM {schema}.jobs; DELETE FROM {schema}.queues; DELETE FROM {schema}.nodes"
+            "DELETE FROM {schema}.jobs; DELETE FROM {schema}.queues; DELETE FROM {schema}.nodes;"
+            "DELETE FROM {schema}.keys"
         )
 
     def advance(self, seconds: float) -> None:

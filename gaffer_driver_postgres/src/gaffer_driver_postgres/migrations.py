@@ -239,7 +239,7 @@ class Migrator:
         """Raise `DriverError` if somebody else has tables of our names in the schema."""
         cursor.execute(
             "SELECT relname::text FROM pg_class WHERE relnamespace = %s::regnamespace"
-            " AND relname IN ('queues', 'jobs', 'nodes', 'migrations')",
+            " AND relname IN ('queues', 'jobs', 'nodes', 'keys', 'migrations')",
             [quoted(self._schema)],
         )
         found = [name for (name,) in cursor.fetchall()]

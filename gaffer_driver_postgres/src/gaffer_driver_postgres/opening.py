@@ -29,6 +29,8 @@ __all__ = ["Opening"]
 class Opening(Driver):
     """The life of a driver; `PostgresDriver` adds the verbs, and says what the options mean."""
 
+    unique = True
+
     def __init__(
         self,
         conninfo: str = "",

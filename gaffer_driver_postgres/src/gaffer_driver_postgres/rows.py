@@ -35,6 +35,7 @@ __all__ = [
     "stats_of",
     "stored_state",
     "text_array",
+    "untouched",
 ]
 
 STATES = {
@@ -60,13 +61,13 @@ def job_of(row: Sequence[Any]) -> Job:
     (
         id, queue, kind, chain, payload, state, revision, attempt, max_attempts, priority, timeout,
         backoff, shutdown_timeout, hops, created, scheduled, attempted, completed, failed,
-        cancelled, result, errors,
+        cancelled, result, errors, unique, until,
     ) = row  # fmt: skip
     return restored(
         id, queue, kind, chain, payload, _STATE_OF[state], revision, attempt, max_attempts,
         priority, timeout, _backoff(backoff), shutdown_timeout, hops, created.replace(tzinfo=UTC),
         _aware(scheduled), _aware(attempted), _aware(completed), _aware(failed), _aware(cancelled),
-        result, () if errors is None else load_errors(errors),
+        result, () if errors is None else load_errors(errors), unique, _aware(until),
     )  # fmt: skip
 
 
@@ -102,13 +103,13 @@ def claimed_jobs(rows: Sequence[Sequence[Any]], claim: Claim) -> tuple[list[Job]
 def _claimed_job(row: Sequence[Any], queue: str, now: datetime) -> Job:
     (
         id, kind, chain, payload, revision, attempt, max_attempts, priority, timeout, backoff,
-        shutdown_timeout, hops, created, scheduled, result, errors,
+        shutdown_timeout, hops, created, scheduled, result, errors, unique, until,
     ) = row  # fmt: skip
     return restored(
         id, queue, kind, chain, payload, JobState.EXECUTING, revision, attempt, max_attempts,
         priority, timeout, _backoff(backoff), shutdown_timeout, hops, created.replace(tzinfo=UTC),
         _aware(scheduled), now, None, None, None,
-        result, () if errors is None else load_errors(errors),
+        result, () if errors is None else load_errors(errors), unique, _aware(until),
     )  # fmt: skip
 
 
@@ -140,7 +141,12 @@ def stored_state(job: Job, now: Callable[[], datetime]) -> str:
 
 
 def plain(job: Job) -> bool:
-    """Return whether *job* is as new as `statements.insert` takes it."""
+    """Return whether *job* is as new as `statements.insert` takes it, and has no key."""
+    return job.unique is None and untouched(job)
+
+
+def untouched(job: Job) -> bool:
+    """Return whether *job* is as new as can be."""
     return (
         job.revision == 0
         and job.state is JobState.AVAILABLE
@@ -157,7 +163,7 @@ def plain(job: Job) -> bool:
 def record(job: Job, now: Callable[[], datetime]) -> dict[str, Any]:
     """Return all of *job*, for the function ``write_1``."""
     chained = job.chain is not None and job.state is JobState.AVAILABLE
-    return {
+    kept = {
         "id": job.id.hex,
         "queue": job.queue,
         "kind": job.kind,
@@ -181,11 +187,14 @@ def record(job: Job, now: Callable[[], datetime]) -> dict[str, Any]:
         "result": job.result_json,
         "errors": dump_errors(job.errors) if job.errors else None,
     }
+    if job.unique is not None:
+        kept["unique_key"], kept["unique_until"] = job.unique, _iso(job.unique_until)
+    return kept
 
 
 def records(jobs: Iterable[Job], now: Callable[[], datetime]) -> str:
-    """Return `record` of each as one JSON text, by id: so that no two batches cross."""
-    ordered = sorted(jobs, key=lambda job: job.id.int)
+    """Return `record` of each as one JSON text, by key and id: so that no two batches cross."""
+    ordered = sorted(jobs, key=lambda job: (job.queue, job.unique or "", job.id.int))
     return json.dumps([record(job, now) for job in ordered], ensure_ascii=False)
 
 

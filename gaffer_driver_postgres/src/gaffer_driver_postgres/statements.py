@@ -15,7 +15,7 @@ COLUMNS = """
     j.created_at AT TIME ZONE 'UTC', j.scheduled_at AT TIME ZONE 'UTC',
     j.attempted_at AT TIME ZONE 'UTC', j.completed_at AT TIME ZONE 'UTC',
     j.failed_at AT TIME ZONE 'UTC', j.cancelled_at AT TIME ZONE 'UTC',
-    j.result::text, j.errors::text
+    j.result::text, j.errors::text, j.unique_key, j.unique_until AT TIME ZONE 'UTC'
 """
 """What `rows.job_of` takes. Named one by one: a later release may add columns. Instants without a
 time zone: what a session is set to does not matter then."""
@@ -58,8 +58,14 @@ class Statements:
     settle_and_claim: str = ""
     write: str = ""
     settle_and_write: str = ""
+    write_keyed: str = ""
+    settle_and_write_keyed: str = ""
+    insert_keyed: str = ""
     revisions: str = ""
     known_queues: str = ""
+    key_holders: str = ""
+    past_holders: str = ""
+    jobs_of: str = ""
     job_get: str = ""
     job_ended: str = ""
     job_delete: str = ""
@@ -84,7 +90,7 @@ _ARRAYS = (
 _CLAIMED = """
     c.id, c.kind, c.chain, c.payload::text, c.revision, c.attempt, c.max_attempts, c.priority,
     c.timeout, c.backoff, c.shutdown_timeout, c.hops, c.created_at, c.scheduled_at,
-    c.result::text, c.errors::text
+    c.result::text, c.errors::text, c.unique_key, c.unique_until
 """  # cast here: within the functions large payloads are only pointed at
 _CLAIM = "%s, %s::int, %s::int, %s, %s::timestamptz, %s::boolean, %s::int[], %s::timestamptz[]"
 
@@ -159,8 +165,26 @@ _TEXTS = {
     "settle_and_claim": f"SELECT {_CLAIMED} FROM {{s}}.settle_and_claim_1({_ARRAYS}, {_CLAIM}) c",
     "write": "SELECT {s}.write_1(%s::json)",
     "settle_and_write": f"SELECT {{s}}.settle_and_write_1({_ARRAYS}, %s::json)",
+    "write_keyed": "SELECT {s}.write_keyed_1(%s::json)",
+    "settle_and_write_keyed": f"SELECT {{s}}.settle_and_write_keyed_1({_ARRAYS}, %s::json)",
+    "insert_keyed": "SELECT {s}.insert_keyed_1(%s::json)",
     "revisions": "SELECT j.id, j.revision FROM {s}.jobs j WHERE j.id = ANY (%s::uuid[])",
     "known_queues": "SELECT q.name FROM {s}.queues q WHERE q.name = ANY (%s::text[])",
+    # Who holds keys, among them those that are asked for.
+    "key_holders": """
+        SELECT {columns} FROM {s}.jobs j JOIN {s}.queues q ON q.id = j.queue_id
+        WHERE q.name = ANY (%s::text[]) AND j.unique_key = ANY (%s::text[])
+            AND j.unique_key IS NOT NULL
+            AND j.state IN ('available', 'scheduled', 'chained', 'executing')
+    """,
+    "past_holders": """
+        SELECT q.name, k.key, k.job_id FROM {s}.keys k JOIN {s}.queues q ON q.id = k.queue_id
+        WHERE q.name = ANY (%s::text[]) AND k.key = ANY (%s::text[]) AND k.until > {s}.clock()
+    """,
+    "jobs_of": """
+        SELECT {columns} FROM {s}.jobs j JOIN {s}.queues q ON q.id = j.queue_id
+        WHERE j.id = ANY (%s::uuid[])
+    """,
     "job_get": """
         SELECT {columns} FROM {s}.jobs j JOIN {s}.queues q ON q.id = j.queue_id
         WHERE j.id = %s::uuid

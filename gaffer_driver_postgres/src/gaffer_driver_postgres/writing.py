@@ -7,26 +7,25 @@ attempts that were claimed here, of which only what an end changes is sent; and 
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
-from uuid import UUID
 
 import psycopg
 
 from gaffer.driver import (
     Claim,
     Conflict,
+    DriverError,
     DriverUnavailable,
     Job,
     JobState,
-    UnknownQueue,
     dump_errors,
 )
 from gaffer_driver_postgres.bounds import Start
+from gaffer_driver_postgres.refusals import explain
 from gaffer_driver_postgres.rows import (
     array,
     claim_values,
@@ -36,11 +35,12 @@ from gaffer_driver_postgres.rows import (
     records,
     stored_state,
     text_array,
+    untouched,
 )
 from gaffer_driver_postgres.sessions import Cursor
 from gaffer_driver_postgres.statements import Statements
 
-__all__ = ["Batch", "Remembered", "Writer", "explain"]
+__all__ = ["Batch", "Remembered", "Writer"]
 
 T = TypeVar("T")
 
@@ -213,10 +213,12 @@ class Writer:
         New jobs of chains take no lock there, which would last as long as that transaction: the
         claim sees to their order.
         """
-        new = all(plain(job) for job in jobs)
-        statement, values = (
-            self.insert(jobs) if new else (self._sql.write, [records(jobs, self._now)])
-        )
+        if all(plain(job) for job in jobs):
+            statement, values = self.insert(jobs)
+        elif all(untouched(job) for job in jobs):
+            statement, values = self._sql.insert_keyed, [records(jobs, self._now)]
+        else:
+            statement, values = self.statement(Batch(others=list(jobs)))
         if len({job.id for job in jobs}) != len(jobs):
             explain(self._sql, cursor, jobs)
         try:
@@ -226,6 +228,11 @@ class Writer:
             if not _refused(error):
                 raise
             explain(self._sql, cursor, jobs)
+            if error.diag.constraint_name == "jobs_unique":
+                raise DriverError(
+                    "a job that this transaction's snapshot does not show holds a key; "
+                    "roll the transaction back, and do it again"
+                ) from error
             if error.sqlstate == "23505":  # which this transaction's snapshot does not show
                 raise Conflict(job.id for job in jobs if job.revision == 0) from error
             raise DriverUnavailable("write: refused for a reason that has passed") from error
@@ -234,12 +241,14 @@ class Writer:
         """Return the statement of *batch*, which is not empty, and its parameters."""
         if batch.new:
             return self.insert(batch.new)
-        if not batch.ends:
-            return self._sql.write, [records(batch.others, self._now)]
         if not batch.others:
             return self._sql.settle, self._settle(batch.ends)
-        others = records(batch.others, self._now)
-        return self._sql.settle_and_write, [*self._settle(batch.ends), others]
+        sql, others = self._sql, records(batch.others, self._now)
+        keyed = any(job.unique is not None for job in batch.others)
+        if not batch.ends:
+            return sql.write_keyed if keyed else sql.write, [others]
+        both = sql.settle_and_write_keyed if keyed else sql.settle_and_write
+        return both, [*self._settle(batch.ends), others]
 
     def insert(self, jobs: Sequence[Job]) -> tuple[str, Sequence[Any]]:
         """Return the statement that inserts plain new *jobs*, and its parameters."""
@@ -364,20 +373,4 @@ def _parts(jobs: Sequence[Job]) -> list[Sequence[Job]]:
 
 
 def _refused(error: psycopg.Error) -> bool:
-    return (error.sqlstate or "") in ("GFC01", "23505", "23502")
-
-
-def explain(sql: Statements, cursor: Cursor, jobs: Sequence[Job]) -> None:
-    """Raise what is wrong with writing *jobs*, as storage is now; or return."""
-    twice = {id for id, number in Counter(job.id for job in jobs).items() if number > 1}
-    cursor.execute(sql.revisions, [array({job.id.hex for job in jobs})])
-    held: dict[UUID, int] = dict(cursor.fetchall())
-    # An insert wants to find nothing, the others the revision before theirs.
-    wrong = {job.id for job in jobs if held.get(job.id, -1) != job.revision - 1}
-    if wrong | twice:
-        raise Conflict(wrong | twice)
-    names = {job.queue for job in jobs if job.revision == 0}
-    cursor.execute(sql.known_queues, [text_array(names)])
-    unknown = names - {name for (name,) in cursor.fetchall()}
-    if unknown:
-        raise UnknownQueue(next(job.queue for job in jobs if job.queue in unknown))
+    return (error.sqlstate or "") in ("GFC01", "GFK01", "23505", "23502")

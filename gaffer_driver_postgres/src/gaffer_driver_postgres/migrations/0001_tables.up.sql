@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS {schema}.jobs (
     completed_at timestamptz,
     failed_at timestamptz,
     cancelled_at timestamptz,
+    unique_until timestamptz,
     timeout double precision NOT NULL,
     shutdown_timeout double precision NOT NULL,
     queue_id integer NOT NULL,
@@ -42,6 +43,7 @@ CREATE TABLE IF NOT EXISTS {schema}.jobs (
     kind text,
     chain text COLLATE "C",
     node text COLLATE "C",
+    unique_key text COLLATE "C",
     backoff text NOT NULL,
     payload json NOT NULL,
     result json,
@@ -67,6 +69,10 @@ CREATE INDEX IF NOT EXISTS jobs_chain_candidates
 CREATE INDEX IF NOT EXISTS jobs_chain_lines
     ON {schema}.jobs (queue_id, chain, priority DESC, created_at, id)
     WHERE state IN ('available', 'scheduled', 'chained') AND chain IS NOT NULL;
+-- One job for each key of a queue; that it is one for all states alike makes it exact.
+CREATE UNIQUE INDEX IF NOT EXISTS jobs_unique
+    ON {schema}.jobs (queue_id, unique_key)
+    WHERE unique_key IS NOT NULL AND state IN ('available', 'scheduled', 'chained', 'executing');
 
 -- Each job leaves two or three dead rows: do not wait for a fifth of the table.
 ALTER TABLE {schema}.jobs SET (

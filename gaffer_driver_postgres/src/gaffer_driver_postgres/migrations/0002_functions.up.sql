@@ -133,7 +133,7 @@ CREATE OR REPLACE FUNCTION {schema}.claim_1(
     id uuid, kind text, chain text, payload json, revision integer, attempt integer,
     max_attempts integer, priority integer, timeout double precision, backoff text,
     shutdown_timeout double precision, hops integer, created_at timestamp, scheduled_at timestamp,
-    result json, errors json
+    result json, errors json, unique_key text, unique_until timestamp
 )
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan
@@ -231,7 +231,7 @@ BEGIN
     RETURNING j.id, j.kind, j.chain, j.payload, j.revision, j.attempt, j.max_attempts,
         j.priority, j.timeout, j.backoff, j.shutdown_timeout, j.hops,
         j.created_at AT TIME ZONE 'UTC', j.scheduled_at AT TIME ZONE 'UTC',
-        j.result, j.errors;
+        j.result, j.errors, j.unique_key, j.unique_until AT TIME ZONE 'UTC';
     IF v_took > 0.001 + 0.00002 * cardinality(v_ids)
         OR (v_due AND NOT v_chained AND cardinality(p_priorities) > 0)
     THEN
@@ -340,7 +340,7 @@ CREATE OR REPLACE FUNCTION {schema}.settle_and_claim_1(
     id uuid, kind text, chain text, payload json, revision integer, attempt integer,
     max_attempts integer, priority integer, timeout double precision, backoff text,
     shutdown_timeout double precision, hops integer, created_at timestamp, scheduled_at timestamp,
-    result json, errors json
+    result json, errors json, unique_key text, unique_until timestamp
 )
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan AS $$
@@ -439,18 +439,21 @@ BEGIN
             attempt integer, max_attempts integer, priority integer, timeout double precision,
             backoff text, shutdown_timeout double precision, hops integer, created_at timestamptz,
             scheduled_at timestamptz, attempted_at timestamptz, completed_at timestamptz,
-            failed_at timestamptz, cancelled_at timestamptz, result text, errors text
+            failed_at timestamptz, cancelled_at timestamptz, result text, errors text,
+            unique_key text, unique_until timestamptz
         ))
     INSERT INTO {schema}.jobs (
         id, queue_id, kind, chain, payload, state, revision, attempt, max_attempts, priority,
         timeout, backoff, shutdown_timeout, hops, created_at, scheduled_at, attempted_at,
-        completed_at, failed_at, cancelled_at, result, errors
+        completed_at, failed_at, cancelled_at, result, errors, unique_key,
+        unique_until
     )
     SELECT
         w.id, (SELECT q.id FROM {schema}.queues q WHERE q.name = w.queue), w.kind, w.chain,
         w.payload::json, w.state, 0, w.attempt, w.max_attempts, w.priority, w.timeout, w.backoff,
         w.shutdown_timeout, w.hops, w.created_at, w.scheduled_at, w.attempted_at, w.completed_at,
-        w.failed_at, w.cancelled_at, w.result::json, w.errors::json
+        w.failed_at, w.cancelled_at, w.result::json, w.errors::json,
+        w.unique_key, w.unique_until
     FROM w WHERE w.revision = 0;
 
     PERFORM {schema}.free_chains_1(ARRAY(
@@ -489,13 +492,18 @@ SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 DECLARE
     v_job record;
 BEGIN
-    SELECT j.queue_id, j.chain INTO v_job FROM {schema}.jobs j WHERE j.id = p_id;
+    SELECT j.queue_id, j.chain, j.unique_key, j.unique_until INTO v_job
+    FROM {schema}.jobs j WHERE j.id = p_id;
     IF v_job.chain IS NOT NULL THEN
         PERFORM pg_advisory_xact_lock({lock}, v_job.queue_id);
     END IF;
     DELETE FROM {schema}.jobs j WHERE j.id = p_id;
     IF NOT FOUND THEN
         RETURN false;
+    END IF;
+    IF v_job.unique_until IS NOT NULL THEN
+        DELETE FROM {schema}.keys k
+        WHERE k.queue_id = v_job.queue_id AND k.key = v_job.unique_key AND k.job_id = p_id;
     END IF;
     IF v_job.chain IS NOT NULL THEN
         PERFORM {schema}.free_chain_1(v_job.queue_id, v_job.chain);
@@ -513,6 +521,7 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off
 SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
+    v_now timestamptz := {schema}.clock();
     v_queue integer;
     v_left integer := p_limit;
     v_count integer;
@@ -522,6 +531,12 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
+    -- The keys whose time has gone by. They hold nothing any more.
+    DELETE FROM {schema}.keys k WHERE k.ctid = ANY (ARRAY(
+        SELECT o.ctid FROM {schema}.keys o
+        WHERE o.queue_id = v_queue AND o.until <= v_now
+        ORDER BY o.queue_id, o.until LIMIT p_limit FOR UPDATE SKIP LOCKED
+    ));
     FOR i IN 1 .. cardinality(p_states) LOOP
         IF p_states[i] IN ('completed', 'failed', 'cancelled') THEN
             v_ids := ARRAY(
@@ -626,6 +641,7 @@ BEGIN
         PERFORM 1 FROM {schema}.jobs j WHERE j.id = ANY (v_ids) ORDER BY j.id FOR UPDATE;
         DELETE FROM {schema}.jobs j WHERE j.id = ANY (v_ids);
     END LOOP;
+    DELETE FROM {schema}.keys k WHERE k.queue_id = v_queue;
     DELETE FROM {schema}.queues q WHERE q.id = v_queue;
 END $$;
 
