@@ -48,7 +48,7 @@ def test_of_many_threads_that_insert_one_key_one_inserts(queue: Queue) -> None:
         def insert(number: int, ready: Barrier = ready, period: int | None = unique_for) -> bool:
             ready.wait(30)
             job = queue.insert(number, unique=f"k{period}", unique_for=period)
-            return job.payload == number
+            return bool(job.payload == number)
 
         with ThreadPoolExecutor(THREADS) as pool:
             assert sum(pool.map(insert, range(THREADS))) == 1

@@ -42,12 +42,12 @@ def held(driver: Driver, *batch: Job) -> dict[UUID, UUID]:
         driver.job_write(batch)
     assert typed(listed(driver)) == before
     holders = refusal.value.holders.items()
-    return {id: getattr(holder, "id", holder) for id, holder in holders}
+    return {id: holder.id if isinstance(holder, Job) else holder for id, holder in holders}
 
 
-def lasting(driver: Driver, seconds: float, **options: object) -> Job:
+def lasting(driver: Driver, seconds: float) -> Job:
     """Return a new job that holds the key ``k`` for so long."""
-    return new_job(unique="k", unique_until=driver.now() + timedelta(seconds=seconds), **options)
+    return new_job(unique="k", unique_until=driver.now() + timedelta(seconds=seconds))
 
 
 def retried(job: Job) -> Job:
