@@ -177,4 +177,23 @@ MUTANTS = [
         tests=[f"{SUITE}::test_nothing_is_claimed_from_a_paused_queue"],
         options=ON_POSTGRES,
     ),
+    Mutant(
+        name="two jobs may hold one key",
+        path=f"{DRIVER}/migrations/0001_tables.up.sql",
+        old="CREATE UNIQUE INDEX IF NOT EXISTS jobs_unique",
+        new="CREATE INDEX IF NOT EXISTS jobs_unique",
+        tests=[
+            "tests/postgres/test_unique.py::test_of_many_threads_that_insert_one_key_one_inserts"
+        ],
+    ),
+    Mutant(
+        name="keys are looked at before the rows are there",
+        path=f"{DRIVER}/migrations/0003_keys.up.sql",
+        old="""    PERFORM {schema}.write_1(p_jobs);
+    PERFORM {schema}.take_keys_1(p_jobs);""",
+        new="""    PERFORM {schema}.take_keys_1(p_jobs);
+    PERFORM {schema}.write_1(p_jobs);""",
+        tests=[f"{SUITE}::test_of_many_that_insert_end_and_prune_one_gets_the_key_in_its_time"],
+        options=ON_POSTGRES,
+    ),
 ]
