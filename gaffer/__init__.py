@@ -91,6 +91,7 @@ from gaffer.job import (
     Worker,
 )
 from gaffer.queue import Queue
+from gaffer.schedules import Cron, Every
 from gaffer.tasks import Task
 
 default = Gaffer()
@@ -144,11 +145,13 @@ __all__ = [
     "Claiming",
     "Complete",
     "Conflict",
+    "Cron",
     "DrainTimeout",
     "DriverError",
     "DriverHealth",
     "DriverUnavailable",
     "Event",
+    "Every",
     "Exponential",
     "Fail",
     "Finding",

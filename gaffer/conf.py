@@ -19,6 +19,7 @@ from gaffer.checks import DEFAULT_AGE, Check, listed
 from gaffer.codec import shown
 from gaffer.errors import InvalidJob, InvalidQueueConf
 from gaffer.job import JSON, Backoff, Exponential, JobState, Worker
+from gaffer.schedules import Recurring
 
 if TYPE_CHECKING:
     from gaffer.driver import Driver
@@ -73,6 +74,7 @@ class QueueOptions(TypedDict, total=False):
     prune: PruneOptions
     max_abandoned: int | None
     interrupt: bool
+    schedules: Sequence[Recurring]
 
 
 class JobOptions(TypedDict, total=False):
@@ -159,7 +161,9 @@ class QueueConf:
     - *prune*: see `PruneConf`;
     - *max_abandoned*: more threads than this that outlive their job's timeout, and the queue stops
       claiming; `None`: as many as *max_workers*;
-    - *interrupt*: raise `JobTimeout` in the thread of a job whose time is up.
+    - *interrupt*: raise `JobTimeout` in the thread of a job whose time is up;
+    - *schedules*: `gaffer.Cron` and `gaffer.Every`, by which the queue gets jobs by itself, from
+      the processes that work it.
     """
 
     name: str
@@ -178,6 +182,7 @@ class QueueConf:
     prune: PruneConf = field(default_factory=PruneConf)
     max_abandoned: int | None = None
     interrupt: bool = False
+    schedules: tuple[Recurring, ...] = ()
 
 
 def configured(
@@ -295,6 +300,20 @@ def _pruned(before: PruneConf, given: Mapping[str, Any], *, replace: bool) -> Pr
     )
 
 
+def _schedules(value: Any) -> tuple[Recurring, ...]:
+    """Check for a list of schedules that can be told apart, with options that a job has."""
+    if not isinstance(value, list | tuple) or not all(isinstance(s, Recurring) for s in value):
+        raise ValueError("must be a list or tuple of Cron and Every")
+    if twice := {one.key for one in value if sum(one.key == s.key for s in value) > 1}:
+        raise ValueError(f"twice: {listed(twice)}; give them names: name='...'")
+    for schedule in value:
+        try:
+            check_job(schedule.options)
+        except InvalidJob as error:
+            raise ValueError(f"{schedule!r}: {error}") from None
+    return tuple(value)
+
+
 _QUEUE_CHECKS: dict[str, Check] = {
     "max_workers": checks.or_none(checks.integer(1)),
     "global_max_workers": checks.or_none(checks.integer(1)),
@@ -309,6 +328,7 @@ _QUEUE_CHECKS: dict[str, Check] = {
     "prune": checks.prune,
     "max_abandoned": checks.or_none(checks.integer(0)),
     "interrupt": checks.flag,
+    "schedules": _schedules,
 }
 
 _JOB_CHECKS: dict[str, Check] = {

@@ -18,7 +18,13 @@ from gaffer.conf import (
 )
 from gaffer.doctor import examined
 from gaffer.driver import Driver, Finding
-from gaffer.errors import InvalidQueueConf, QueueExists, UnknownQueue
+from gaffer.errors import (
+    DriverError,
+    DriverUnavailable,
+    InvalidQueueConf,
+    QueueExists,
+    UnknownQueue,
+)
 from gaffer.events import Event, QueueCreated, QueueDeleted, QueueUpdated, emit
 from gaffer.execution import shielded
 from gaffer.job import JobFilter, Worker
@@ -92,6 +98,7 @@ class Queues(Process):
         conf = configured(name, worker, self._drivers.get(driver), options)
         self._check_targets(conf)
         conf.driver.queue_insert(name)
+        _check_schedules(conf)
         logs.install()
         supervisor = Supervisor(conf, self._shared())
         self._queues[name] = supervisor
@@ -134,6 +141,7 @@ class Queues(Process):
         self, conf: QueueConf, updates: Mapping[str, Any], source: Any
     ) -> QueueUpdated:
         self._check_targets(conf)
+        _check_schedules(conf)
         self._queues[conf.name].configure(conf, work=self._work)
         return QueueUpdated(
             actor="user", queue=conf.name, conf=conf, updates=dict(updates), source=source
@@ -228,3 +236,14 @@ class Queues(Process):
             self._check_open()
             storage = self._drivers.get(driver)
         return examined(storage, waiting=patience, timeout=limit)
+
+
+def _check_schedules(conf: QueueConf) -> None:
+    """Raise `InvalidQueueConf` if the queue has schedules, and its storage cannot keep them."""
+    try:
+        for schedule in conf.schedules:
+            conf.driver.schedule_last(conf.name, schedule.key)
+    except DriverUnavailable:
+        raise
+    except DriverError as error:
+        raise InvalidQueueConf(f"schedules: {error}", keys=["schedules"]) from None

@@ -298,6 +298,31 @@ class Driver(ABC):
         others = self.job_list(JobFilter(queue=job.queue, states=INCOMPLETE))
         return ahead(job, others, now=self.now())
 
+    # -- schedules: optional --------------------------------------------------------------------
+
+    def schedule_last(self, queue: str, name: str) -> datetime | None:
+        """Return the last slot that was kept for a schedule of *queue*; `None` for none.
+
+        Raise `DriverError` if this storage keeps no schedules: then queues cannot have them.
+        """
+        raise DriverError(f"{type(self).__name__} keeps no schedules")
+
+    def schedule_advance(
+        self,
+        queue: str,
+        name: str,
+        expected: datetime | None,
+        slot: datetime,
+        jobs: Sequence[Job],
+    ) -> bool:
+        """Keep *slot* as the last one of a schedule and insert *jobs*, if the last is *expected*.
+
+        One step: of many that expect the same, one is true. Else, and when it raises, nothing has
+        changed. The jobs are at revision 0 and of *queue*. Raise `Conflict` for ids that are taken,
+        `UnknownQueue`. A queue that is deleted forgets its schedules.
+        """
+        raise DriverError(f"{type(self).__name__} keeps no schedules")
+
     # -- nodes: one process life each ------------------------------------------------------------
 
     @abstractmethod

@@ -23,7 +23,6 @@ from gaffer.errors import (
     InvalidPayload,
     KeyHeld,
     UnknownJob,
-    UnknownQueue,
 )
 from gaffer.events import (
     Actor,
@@ -39,9 +38,8 @@ from gaffer.events import (
 )
 from gaffer.failures import lost
 from gaffer.ids import job_id, job_ids
-from gaffer.job import INCOMPLETE, Job, JobFilter, JobState, Outcome, StateStats, evolve
-from gaffer.letter import origin, returned
-from gaffer.step import Forwarding, Step
+from gaffer.job import INCOMPLETE, Job, JobFilter, JobState, Outcome, StateStats
+from gaffer.step import Step
 from gaffer.unique import Unique, exists, require_keys
 from gaffer.writing import Claiming, Writing, insert_surely
 
@@ -81,9 +79,9 @@ class Ledger:
         max_bytes: int = codec.MAX_BYTES,
     ) -> None:
         self._global_hooks = hooks
-        self._ledger_of = ledger_of
+        self.ledger_of = ledger_of
         self._waits = waits
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self.late = 0  # results that came too late and were dropped
         self.ended = 0  # steps that were written here: nearly all are ends of attempts
         self.writings = 0  # how often a step was written here: tells the pruner that there is work
@@ -93,7 +91,7 @@ class Ledger:
         """Replace the configuration as a whole."""
         self.conf = conf
         self.driver: Driver = conf.driver
-        self._template = machine.template(conf)
+        self.template = machine.template(conf)
 
     def emit(self, event: Event) -> None:
         """Call the hooks with *event*: the global ones, then the queue's."""
@@ -172,12 +170,12 @@ class Ledger:
             payload = payload.payload
         elif issubclass(kind, Job):
             raise InvalidJob("a Job is no payload; insert NewJob(job.payload, kind=job.kind, ...)")
-        text = codec.encode(payload, limit=self._max_bytes)
+        text = codec.encode(payload, limit=self.max_bytes)
         if not options:
-            return machine.create(self._template, text, id=id, now=now)
+            return machine.create(self.template, text, id=id, now=now)
         if "unique_for" in options and "unique" not in options:
             raise InvalidJob("unique_for: give the key too, as unique", keys=["unique_for"])
-        return machine.create(self._template, text, **{"id": id, "now": now, **options})
+        return machine.create(self.template, text, **{"id": id, "now": now, **options})
 
     def _insert(self, jobs: list[Job], connection: Any, on_conflict: OnConflict) -> list[Job]:
         if require_keys(self.driver, jobs):
@@ -209,8 +207,8 @@ class Ledger:
     def forwarded(self, job: Job) -> Job:
         """Return the job of this queue that ended *job* of another becomes."""
         return machine.create(
-            self._template,
-            machine.forwarded_json(job, limit=self._max_bytes),
+            self.template,
+            machine.forwarded_json(job, limit=self.max_bytes),
             id=machine.forwarded_id(job, self.conf.name),
             now=self.driver.now(),
             kind=job.kind,
@@ -285,7 +283,7 @@ class Ledger:
 
         Raise `DriverUnavailable` if storage does not answer; the same steps may be written again.
         """
-        writing = Writing(self.driver, steps, self._ledger_of, claiming)
+        writing = Writing(self.driver, steps, self.ledger_of, claiming)
         writing.run()
         self.writings += 1
         self.ended += len(writing.written)
@@ -325,29 +323,9 @@ class Ledger:
         target = self.conf.forward.get(job.state)
         if target is not None:
             copy = machine.forwarded_id(job, target)
-            if self._ledger_of(target).driver.job_get(copy) is not None:
+            if self.ledger_of(target).driver.job_get(copy) is not None:
                 raise AlreadyForwarded(job.id, target, copy)
         return after
-
-    def redriving(self, letter: Job) -> Step:
-        """Return the step that sends *letter* back to the queue that it came from.
-
-        It is cancelled, without being forwarded again, by the write that inserts the job which it
-        becomes. A queue that is not declared here is taken to be in this storage. Raise `Unfit`.
-        """
-        name, now = origin(letter), self.driver.now()
-        try:
-            target = self._ledger_of(name)
-        except UnknownQueue:
-            target = self
-        template = evolve(target._template, queue=name)
-        job = returned(letter, template, now=now, limit=self._max_bytes)
-        after = machine.cancel(letter, now=now, reason={"redriven": str(job.id), "queue": name})
-        step = Step(letter, after, "user")
-        step.forwarding = Forwarding(
-            target.driver, job, lambda job, actor: target.announce([job], actor)
-        )
-        return step
 
     def _change(self, id: UUID, change: Callable[[Job], Job]) -> Job:
         while True:

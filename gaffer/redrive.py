@@ -6,13 +6,15 @@ import logging
 from collections.abc import Callable
 from uuid import UUID
 
+from gaffer import machine
 from gaffer.clock import Clock
 from gaffer.driver import JobFilter
+from gaffer.errors import UnknownQueue
 from gaffer.info import Redriven
-from gaffer.job import Job, JobState
+from gaffer.job import Job, JobState, evolve
 from gaffer.ledger import Ledger
-from gaffer.letter import Unfit
-from gaffer.step import Step
+from gaffer.letter import Unfit, origin, returned
+from gaffer.step import Forwarding, Step
 
 __all__ = ["Redrive"]
 
@@ -82,7 +84,7 @@ class Redrive:
         steps: list[Step] = []
         for letter in letters:
             try:
-                steps.append(self._ledger.redriving(letter))
+                steps.append(redriving(self._ledger, letter))
             except Unfit as unfit:
                 self._leave(letter.id, unfit.reason)
         writing = self._ledger.write(steps)
@@ -95,3 +97,23 @@ class Redrive:
     def _leave(self, id: UUID, reason: str) -> None:
         self._left[id] = reason
         _log.warning("job %s of queue %r stays there: %s", id, self._ledger.conf.name, reason)
+
+
+def redriving(ledger: Ledger, letter: Job) -> Step:
+    """Return the step that sends *letter*, of *ledger*'s queue, back to where it came from.
+
+    It is cancelled, without being forwarded again, by the write that inserts the job which it
+    becomes. A queue that is not declared here is taken to be in this storage. Raise `Unfit`.
+    """
+    name, now = origin(letter), ledger.driver.now()
+    try:
+        target = ledger.ledger_of(name)
+    except UnknownQueue:
+        target = ledger
+    job = returned(letter, evolve(target.template, queue=name), now=now, limit=ledger.max_bytes)
+    after = machine.cancel(letter, now=now, reason={"redriven": str(job.id), "queue": name})
+    step = Step(letter, after, "user")
+    step.forwarding = Forwarding(
+        target.driver, job, lambda job, actor: target.announce([job], actor)
+    )
+    return step

@@ -35,6 +35,7 @@ from gaffer.pruner import Pruner
 from gaffer.redrive import Redrive
 from gaffer.results import Results
 from gaffer.runner import Runner
+from gaffer.scheduler import Scheduler
 from gaffer.suspects import Suspects
 from gaffer.turn import TURN
 from gaffer.watchdog import Watchdog
@@ -87,6 +88,7 @@ class Supervisor:
             suspects=shared.suspects,
         )
         self.pruner = Pruner(self.ledger, clock=shared.clock, sweeps=shared.sweeps)
+        self.scheduler = Scheduler(self.ledger, lambda: self._inserted(None))
         self._unsubscribe: Callable[[], None] | None = None
 
     @property
@@ -103,6 +105,7 @@ class Supervisor:
         self._subscribe()
         self.runner.start()
         self.pruner.service.start()
+        self.scheduler.start()
 
     def _subscribe(self) -> None:
         interval = self.conf.poll_interval
@@ -133,13 +136,16 @@ class Supervisor:
         """Begin to stop; `join` waits for the end."""
         self.runner.stop(grace, SETTLE_FOR)
         self.pruner.service.stop()
+        self.scheduler.service.stop()
         self._end_subscription()
 
     def join(self, timeout: float) -> bool:
         """Wait for the end of the threads; return whether they have ended."""
         deadline = self._clock.monotonic() + timeout
         ended = self.runner.join(timeout)
-        return self.pruner.service.join(deadline - self._clock.monotonic()) and ended
+        for service in (self.pruner.service, self.scheduler.service):
+            ended &= service.join(deadline - self._clock.monotonic())
+        return ended
 
     def longest_shutdown(self, grace: float | None) -> float:
         """Return the most seconds that a job which runs here has to end in."""
@@ -223,6 +229,7 @@ class Supervisor:
         """Claim and run what is free, and return how many jobs that were."""
         if self.conf.worker is None:
             raise InvalidQueueConf(f"queue {self.conf.name!r} has no worker", keys=["worker"])
+        self.scheduler.tick()
         return self.runner.poll()
 
     def claim(self) -> Claiming:

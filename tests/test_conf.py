@@ -25,6 +25,7 @@ from gaffer.conf import (
 from gaffer.driver import Driver
 from gaffer.errors import InvalidJob, InvalidQueueConf
 from gaffer.job import Exponential, Job, JobState
+from gaffer.schedules import Every
 
 DRIVER = cast(Driver, object())
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -64,6 +65,7 @@ def test_a_queue_has_the_defaults_of_its_documentation() -> None:
         "prune": PruneConf(1.0, {"completed": 0.0, "failed": 0.0, "cancelled": 0.0}),
         "max_abandoned": None,
         "interrupt": False,
+        "schedules": (),
     }
 
 
@@ -129,6 +131,10 @@ QUEUE_BOUNDS: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "max_abandoned": ([0, 2**31 - 1, None], [-1, 2**31, 0.5, True]),
     "interrupt": ([True, False], [None, 1, "yes"]),
+    "schedules": (
+        [[], (Every(minutes=5),), [Every(minutes=5), Every(minutes=5, name="b")]],
+        [None, Every(minutes=5), ["0 6 * * *"], [Every(minutes=5), Every(seconds=300)]],
+    ),
 }
 
 

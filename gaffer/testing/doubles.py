@@ -248,6 +248,20 @@ class FaultyDriver(Driver):
     def node_leave(self, node: str) -> None:  # noqa: D102
         self._call("node_leave", lambda: self.inner.node_leave(node))
 
+    def schedule_last(self, queue: str, name: str) -> datetime | None:  # noqa: D102
+        return self._call("schedule_last", lambda: self.inner.schedule_last(queue, name))
+
+    def schedule_advance(  # noqa: D102
+        self,
+        queue: str,
+        name: str,
+        expected: datetime | None,
+        slot: datetime,
+        jobs: Sequence[Job],
+    ) -> bool:
+        advance = self.inner.schedule_advance
+        return self._call("schedule_advance", lambda: advance(queue, name, expected, slot, jobs))
+
     def node_tell(self, node: str, about: str) -> None:  # noqa: D102
         self._call("node_tell", lambda: self.inner.node_tell(node, about))
 

@@ -89,6 +89,7 @@ class ModelDriver(Driver):
                 store.remove(job.id)
             del store.paused[name]
             store.periods = {id: kept for id, kept in store.periods.items() if kept[0] != name}
+            store.slots = {key: at for key, at in store.slots.items() if key[0] != name}
 
     def queue_pause(self, name: str, paused: bool) -> bool:
         """Keep whether a queue is paused."""
@@ -159,6 +160,30 @@ class ModelDriver(Driver):
             for id in ids:
                 store.remove(id, pruned=True)
             return ids
+
+    def schedule_last(self, queue: str, name: str) -> datetime | None:
+        """Return the last slot of a schedule."""
+        with self._store.lock:
+            return self._store.slots.get((queue, name))
+
+    def schedule_advance(
+        self,
+        queue: str,
+        name: str,
+        expected: datetime | None,
+        slot: datetime,
+        jobs: Sequence[Job],
+    ) -> bool:
+        """Keep a slot and insert its jobs, if the last one is *expected*."""
+        with self._changing() as store:
+            store.require_queue(queue)
+            if store.slots.get((queue, name)) != expected:
+                return False
+            store.require_writable(jobs)
+            for job in jobs:
+                store.put(_copy(job))
+            store.slots[queue, name] = slot
+            return True
 
     def node_beat(self, node: str) -> None:
         """Note that *node* is alive."""

@@ -55,6 +55,7 @@ class ModelStore:
         self.beats: dict[str, datetime] = {}
         self.abouts: dict[str, str] = {}
         self.periods: dict[UUID, tuple[str, str | None, datetime]] = {}
+        self.slots: dict[tuple[str, str], datetime] = {}
 
     def wake(self) -> None:
         """Wake all who subscribed: anything may have changed. Called without the lock."""

@@ -108,7 +108,7 @@ def test_the_schema_holds_queues_jobs_keys_nodes_and_migrations(
         [schema],
     ).fetchall()
 
-    assert tables(admin, schema) == ["jobs", "keys", "migrations", "nodes", "queues"]
+    assert tables(admin, schema) == ["jobs", "keys", "migrations", "nodes", "queues", "schedules"]
     assert [name for (name,) in columns][:3] == ["version", "name", "checksum"]
     assert ("applied_at",) in columns
 
@@ -318,7 +318,7 @@ def test_a_rollback_takes_back_the_newest_first(
 
     newer.rollback(NEWEST)
 
-    assert tables(admin, schema) == ["jobs", "keys", "migrations", "nodes", "queues"]
+    assert tables(admin, schema) == ["jobs", "keys", "migrations", "nodes", "queues", "schedules"]
 
 
 @pytest.mark.parametrize("target", [0, 1, NEWEST])

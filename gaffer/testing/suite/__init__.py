@@ -19,6 +19,7 @@ from gaffer.testing.suite.test_prunes import *
 from gaffer.testing.suite.test_queues import *
 from gaffer.testing.suite.test_races import *
 from gaffer.testing.suite.test_read_races import *
+from gaffer.testing.suite.test_schedules import *
 from gaffer.testing.suite.test_stateful import *
 from gaffer.testing.suite.test_subscribe import *
 from gaffer.testing.suite.test_unique import *

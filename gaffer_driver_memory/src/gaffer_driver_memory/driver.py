@@ -158,6 +158,25 @@ class MemoryDriver(Driver):
         """Delete up to *limit* old jobs; return their ids."""
         return self._storage.change(lambda: self._storage.prune(queue, cutoffs, limit))
 
+    # -- schedules ------------------------------------------------------------------------------
+
+    def schedule_last(self, queue: str, name: str) -> datetime | None:
+        """Return the last slot of a schedule."""
+        return self._storage.slots.get((queue, name))
+
+    def schedule_advance(
+        self,
+        queue: str,
+        name: str,
+        expected: datetime | None,
+        slot: datetime,
+        jobs: Sequence[Job],
+    ) -> bool:
+        """Keep a slot and insert its jobs, if the last one is *expected*."""
+        return self._storage.change(
+            lambda: self._storage.advance((queue, name), expected, slot, jobs)
+        )
+
     # -- nodes ---------------------------------------------------------------------------------
 
     def node_beat(self, node: str) -> None:

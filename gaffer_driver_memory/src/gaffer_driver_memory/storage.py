@@ -53,6 +53,7 @@ class Storage:
         self.nodes: dict[str, datetime] = {}
         self.abouts: dict[str, str] = {}
         self.keys = Keys()
+        self.slots: dict[tuple[str, str], datetime] = {}
         self._touched: set[str] = set()  # queues that may have got claimable jobs
         self._subscribers: dict[str, list[Wake]] = {}
         self._renew()
@@ -73,6 +74,7 @@ class Storage:
             self.nodes.clear()
             self.abouts.clear()
             self.keys.clear()
+            self.slots.clear()
 
     def change(self, make: Callable[[], T]) -> T:
         """Make a change under the lock, and wake whom it concerns after that.
@@ -149,6 +151,22 @@ class Storage:
             raise KeyHeld(held)
         self.keys.keep(keyed)
 
+    def advance(
+        self,
+        schedule: tuple[str, str],
+        expected: datetime | None,
+        slot: datetime,
+        jobs: Sequence[Job],
+    ) -> bool:
+        """Keep *slot* and *jobs*, if the schedule's last slot is *expected*."""
+        if schedule[0] not in self.queues:
+            raise UnknownQueue(schedule[0])
+        if self.slots.get(schedule) != expected:
+            return False
+        self.write(jobs)
+        self.slots[schedule] = slot
+        return True
+
     def _replaced(self, jobs: Sequence[Job]) -> dict[int, Job]:
         found: dict[int, Job] = {}
         wrong = []
@@ -217,6 +235,7 @@ class Storage:
             self.drop(job.id)
         self.keys.free_all(queue)
         del self.queues[queue]
+        self.slots = {key: at for key, at in self.slots.items() if key[0] != queue}
 
     def pause(self, queue: str, paused: bool) -> bool:
         """Note whether a queue is paused; return whether that was a change."""

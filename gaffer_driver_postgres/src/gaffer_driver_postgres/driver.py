@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -239,6 +239,39 @@ class PostgresDriver(Opening):
             rows = self._read("look at a chain", self._sql.chain_ahead, values)
             first = job_of(rows[0]) if rows else None
         return Ahead(count, first)
+
+    # -- schedules ------------------------------------------------------------------------------
+
+    def schedule_last(self, queue: str, name: str) -> datetime | None:
+        """Return the last slot of a schedule."""
+        rows = self._read("look at a schedule", self._sql.schedule_last, [queue, name])
+        return rows[0][0].replace(tzinfo=UTC) if rows else None
+
+    def schedule_advance(
+        self,
+        queue: str,
+        name: str,
+        expected: datetime | None,
+        slot: datetime,
+        jobs: Sequence[Job],
+    ) -> bool:
+        """Keep a slot and insert its jobs, if the last one is *expected*: one transaction."""
+        values = {"queue": queue, "name": name, "expected": expected, "slot": slot}
+
+        def advance(cursor: Cursor) -> bool:
+            with cursor.connection.transaction():
+                read_committed(cursor)
+                moved = cursor.execute(self._sql.schedule_advance, values).fetchone() is not None
+                if moved and jobs:
+                    self._writer.insert_there(cursor, jobs)
+                return moved
+
+        moved: bool = self._call("advance a schedule", advance)
+        if not moved and not self.queue_exists(queue):
+            raise UnknownQueue(queue)
+        if moved:
+            self._tell(jobs)
+        return moved
 
     # -- nodes ---------------------------------------------------------------------------------
 

@@ -77,6 +77,8 @@ class Statements:
     node_tell: str = ""
     node_list: str = ""
     ahead: str = ""
+    schedule_last: str = ""
+    schedule_advance: str = ""
     chain_ahead: str = ""
     orphans: str = ""
     ready: str = ""
@@ -213,6 +215,21 @@ _TEXTS = {
     "node_tell": "UPDATE {s}.nodes n SET about = %s WHERE n.name = %s",
     "node_list": """
         SELECT n.name, n.beat_at AT TIME ZONE 'UTC', n.about FROM {s}.nodes n ORDER BY n.name
+    """,
+    "schedule_last": """
+        SELECT c.last_at AT TIME ZONE 'UTC' FROM {s}.schedules c
+        JOIN {s}.queues q ON q.id = c.queue_id WHERE q.name = %s AND c.name = %s
+    """,
+    # Of two at once one waits for the other's row, and then finds another slot in it.
+    "schedule_advance": """
+        INSERT INTO {s}.schedules AS c (queue_id, name, last_at)
+        SELECT q.id, %(name)s, %(slot)s FROM {s}.queues q
+        WHERE q.name = %(queue)s AND (%(expected)s::timestamptz IS NULL OR EXISTS (
+            SELECT FROM {s}.schedules e WHERE e.queue_id = q.id AND e.name = %(name)s
+        ))
+        ON CONFLICT (queue_id, name) DO UPDATE SET last_at = excluded.last_at
+        WHERE c.last_at = %(expected)s::timestamptz
+        RETURNING 1
     """,
     "ahead": """
         SELECT count(*) FROM {s}.jobs j

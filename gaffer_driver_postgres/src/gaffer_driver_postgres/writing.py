@@ -237,6 +237,16 @@ class Writer:
                 raise Conflict(job.id for job in jobs if job.revision == 0) from error
             raise DriverUnavailable("write: refused for a reason that has passed") from error
 
+    def insert_there(self, cursor: Cursor, jobs: Sequence[Job]) -> None:
+        """Insert new *jobs* in *cursor*'s transaction; raise `Conflict` for ids that are taken."""
+        statement, values = self.statement(Batch(new=[], others=list(jobs)))
+        try:
+            cursor.execute(statement, values)
+        except psycopg.Error as error:
+            if error.sqlstate == "23505":
+                raise Conflict(job.id for job in jobs) from error
+            raise
+
     def statement(self, batch: Batch) -> tuple[str, Sequence[Any]]:
         """Return the statement of *batch*, which is not empty, and its parameters."""
         if batch.new:
