@@ -67,8 +67,17 @@ class _Look:
         )
 
     def nodes(self) -> Iterator[Finding]:
-        """Tell of queues that are stuck in a process."""
+        """Tell of queues that are stuck in a process, and of processes that are deaf."""
         for node in self._alive():
+            if node.listening is False:
+                yield Finding(
+                    severity="info",
+                    code="deaf",
+                    text=f"{node.node} does not hear at once of jobs that others insert, and finds "
+                    "them by looking",
+                    remedy="behind a pooler, or with notify=false, it is so; else look at its log",
+                    facts={"node": node.node},
+                )
             for name, served in (node.queues or {}).items():
                 if served.stuck:
                     yield Finding(

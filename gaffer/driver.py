@@ -151,6 +151,14 @@ class Driver(ABC):
         """
         return id(self)
 
+    @property
+    def listening(self) -> bool | None:
+        """Whether this process hears at once of jobs that others insert; `None`: does not apply.
+
+        From what is known: nobody is asked.
+        """
+        return None
+
     def health(self, timeout: float) -> DriverHealth:
         """Return what the storage says of itself, asked now; within *timeout* seconds if it can.
 

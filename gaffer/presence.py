@@ -50,12 +50,17 @@ class Presence:
     host: str | None = None
     pid: int | None = None
     queues: Mapping[str, Served] | None = field(default=None)
+    listening: bool | None = None
+    """Whether it hears at once of jobs that others insert."""
 
 
-def told(*, pid: int, host: str, lease: float, queues: Mapping[str, Served]) -> str:
+def told(
+    *, pid: int, host: str, lease: float, listening: bool | None, queues: Mapping[str, Served]
+) -> str:
     """Return the text that `presence` reads."""
     served = {name: asdict(one) for name, one in queues.items()}
-    return json.dumps({"pid": pid, "host": host, "lease": lease, "queues": served})
+    about = {"pid": pid, "host": host, "lease": lease, "listening": listening, "queues": served}
+    return json.dumps(about)
 
 
 def presence(node: Node, now: datetime) -> Presence:
@@ -65,7 +70,7 @@ def presence(node: Node, now: datetime) -> Presence:
     silent = now - node.beat_at
     patience = timedelta(seconds=lease if isinstance(lease, int | float) else _LEASE)
     queues = about.get("queues")
-    host, pid = about.get("host"), about.get("pid")
+    host, pid, listening = about.get("host"), about.get("pid"), about.get("listening")
     return Presence(
         node=node.name,
         alive=abs(silent) < patience,
@@ -73,6 +78,7 @@ def presence(node: Node, now: datetime) -> Presence:
         beat_at=node.beat_at,
         host=host if isinstance(host, str) else None,
         pid=pid if isinstance(pid, int) else None,
+        listening=listening if isinstance(listening, bool) else None,
         queues={name: _served(one) for name, one in queues.items()}
         if isinstance(queues, dict)
         else None,

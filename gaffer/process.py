@@ -200,7 +200,13 @@ class Process:
             for name, supervisor in sorted(self._queues.copy().items())
             if supervisor.conf.driver is driver and supervisor.runner.service.running
         }
-        return told(pid=os.getpid(), host=socket.gethostname(), lease=self._lease, queues=served)
+        return told(
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            lease=self._lease,
+            listening=driver.listening,
+            queues=served,
+        )
 
     def _lapsed(self, driver: Driver) -> None:
         """Have the queues of *driver* look whether others have taken their jobs."""

@@ -102,6 +102,20 @@ def test_a_queue_that_is_stuck_names_the_process(
     gate.let()
 
 
+def test_a_process_that_does_not_hear_of_jobs_at_once_is_told_of(
+    make_gaffer: MakeGaffer, driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_gaffer(beat_interval=0.05, lease=300.0)
+    monkeypatch.setattr(type(driver), "listening", property(lambda self: False))
+    serve(app, lambda job: None)
+    until(lambda: any(one.code == "deaf" for one in app.doctor(driver)))
+
+    [deaf] = [one for one in app.doctor(driver) if one.code == "deaf"]
+
+    assert deaf.severity == "info"
+    assert [deaf.facts["node"]] == [node.name for node in driver.node_list() or ()]
+
+
 def test_jobs_that_nobody_settles_are_an_error(
     manual: Gaffer, driver: Driver, harness: DriverHarness
 ) -> None:

@@ -24,6 +24,7 @@ from gaffer import (
     JobFailed,
     JobInserted,
     JobLate,
+    JobReplaced,
     JobRescued,
     JobScheduled,
     JobsClaimed,
@@ -58,7 +59,8 @@ _OF_JOBS = {
     "failed": "Jobs failed for good.",
     "retries": "Attempts that failed and are tried again.",
     "cancelled": "Jobs cancelled.",
-    "scheduled": "Jobs put back without a failure: by their worker, or by a shutdown.",
+    "scheduled": "Jobs put back without a failure: by their worker, a shutdown, or a user's retry.",
+    "replaced": "Available jobs that an insert with the same key has changed.",
     "rescued": "Jobs taken from a process that fell silent.",
     "late": "Results that came too late and were dropped.",
 }
@@ -148,6 +150,8 @@ class EventMetrics:
                 self._ended("cancelled", event, job, job.cancelled_at)
             case JobScheduled(job=job):
                 self._add("scheduled", event, job)
+            case JobReplaced(job=job):
+                self._add("replaced", event, job)
             case JobRescued(job=job):
                 self._add("rescued", event, job)
             case JobLate(job=job):

@@ -184,6 +184,10 @@ class FaultyDriver(Driver):
     def storage(self) -> Hashable:  # noqa: D102
         return self.inner.storage
 
+    @property
+    def listening(self) -> bool | None:  # noqa: D102
+        return self.inner.listening
+
     def health(self, timeout: float) -> DriverHealth:  # noqa: D102
         return self._call("health", lambda: self.inner.health(timeout))
 

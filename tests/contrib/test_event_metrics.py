@@ -120,6 +120,20 @@ def test_all_that_happens_to_jobs_is_counted(observed: Gaffer, registry: Collect
     }
 
 
+def test_a_job_that_an_insert_changes_is_counted_and_one_that_is_retried(
+    observed: Gaffer, registry: CollectorRegistry
+) -> None:
+    queue = observed.create_queue("q", worker=fail, **quiet(max_attempts=1))
+    job = queue.insert(1, unique="k")
+    queue.insert(2, unique="k", on_conflict="replace")
+    queue.poll()
+    queue.retry(job.id)
+
+    found = samples(registry, "jobs_")
+    assert (found["jobs_inserted_total q user"], found["jobs_replaced_total q user"]) == (1, 1)
+    assert found["jobs_scheduled_total q user"] == 1
+
+
 def test_a_claim_of_four_jobs_is_one_batch(observed: Gaffer, registry: CollectorRegistry) -> None:
     queue = observed.create_queue("q", worker=lambda job: None, **quiet(max_workers=4))
     queue.insert_many([1, 2, 3, 4])

@@ -216,6 +216,11 @@ class Opening(Driver):
             dead_rows=dead,
         )
 
+    @property
+    def listening(self) -> bool | None:
+        """Whether notifications reach us now; `None` before anybody waits for them."""
+        return self._hub.listening
+
     def diagnose(self, timeout: float) -> list[Finding]:
         """Return what may be wrong with the server, as far as the role may see."""
         deadline = min(timeout, self._options.timeout)
