@@ -77,11 +77,13 @@ class Terminal:
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         ours = ("GAFFER_", "PYTEST", "PYTHON", "PG", "DATABASE_URL", "FLASK_", "VIRTUAL_ENV")
         others = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+        # The commands of this environment, whether it was activated or not.
+        here = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed at the end)
         self._bash = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=folder,
-            env={**others, **settings},
+            env={**others, "PATH": here, **settings},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

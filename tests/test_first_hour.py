@@ -9,7 +9,10 @@ import pytest
 from tests.first_hour import Terminal, follow
 from tests.rig.databases import database
 
-PAGE = Path(__file__).parent.parent / "docs" / "tutorial" / "first-hour.md"
+PAGES = [
+    Path(__file__).parent.parent / "docs" / "tutorial" / name
+    for name in ("first-hour.md", "two-processes.md")
+]
 
 
 def test_the_terminal_tells_what_was_printed_and_how_it_ended(tmp_path: Path) -> None:
@@ -18,9 +21,10 @@ def test_the_terminal_tells_what_was_printed_and_how_it_ended(tmp_path: Path) ->
         assert terminal.type("printf '%s' $paper; (exit 3)") == (3, "white")
 
 
-def test_the_first_hour_goes_as_the_page_tells(server: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_new_user_gets_what_the_page_tells(page: Path, server: str, tmp_path: Path) -> None:
     with database(server) as url:
-        follow(PAGE, tmp_path, {"GAFFER_DRIVER": url})
+        follow(page, tmp_path, {"GAFFER_DRIVER": url})
 
 
 PAGE_OF_STEPS = """
