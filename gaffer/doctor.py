@@ -39,6 +39,7 @@ class _Queue:
     waits: float | None
     """Seconds since the oldest that is due; `None`: none is."""
     available: int
+    failed: int
     jobs: int
     served: bool
 
@@ -94,6 +95,7 @@ class _Look:
         """Tell of queues whose jobs wait, and why."""
         for name in self._driver.queue_list():
             queue = self._queue(name)
+            yield from _failed(queue)
             if queue.waits is None:
                 yield from _unused(queue)
             elif queue.paused:
@@ -131,6 +133,7 @@ class _Look:
             paused=self._driver.queue_paused(name),
             waits=(self._now - min(due)).total_seconds() if due else None,
             available=stats[JobState.AVAILABLE].count,
+            failed=stats[JobState.FAILED].count,
             jobs=sum(one.count for one in stats.values()),
             served=self._served(name),
         )
@@ -160,6 +163,17 @@ def _finding_of(queue: _Queue, severity: str, code: str, why: str, remedy: str) 
         remedy=remedy,
         facts={"queue": queue.name, "available": queue.available, "waits": queue.waits},
     )
+
+
+def _failed(queue: _Queue) -> Iterator[Finding]:
+    if queue.failed:
+        yield Finding(
+            severity="info",
+            code="failed",
+            text=f"queue {queue.name!r} keeps {queue.failed} jobs that have failed for good",
+            remedy=f"gaffer jobs list --queue {queue.name} --state failed",
+            facts={"queue": queue.name, "failed": queue.failed},
+        )
 
 
 def _unused(queue: _Queue) -> Iterator[Finding]:

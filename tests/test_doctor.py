@@ -9,7 +9,7 @@ import pytest
 from gaffer import Finding, Gaffer, InvalidQueueConf, Queue
 from gaffer.driver import Driver
 from gaffer.testing.harness import DriverHarness
-from tests.conftest import Gate, MakeGaffer, quiet
+from tests.conftest import Gate, MakeGaffer, fail, quiet
 from tests.rig.waiting import until
 
 KEEP: Any = {"interval": None}
@@ -133,6 +133,17 @@ def test_a_queue_without_jobs_or_processes_is_only_told(manual: Gaffer, driver: 
     manual.ensure_queue("q", **quiet())
 
     assert found(manual, driver)["unused"].severity == "info"
+
+
+def test_jobs_that_have_failed_for_good_are_only_told(manual: Gaffer, driver: Driver) -> None:
+    queue = manual.ensure_queue("q", worker=fail, **quiet(max_attempts=1))
+    queue.insert_many([1, 2])
+    while queue.poll():
+        pass
+
+    finding = found(manual, driver)["failed"]
+
+    assert (finding.severity, finding.facts["failed"]) == ("info", 2)
 
 
 def test_the_gravest_come_first(manual: Gaffer, driver: Driver) -> None:

@@ -100,7 +100,8 @@ def _act(args: argparse.Namespace, out: Output) -> Exit:
             except GafferError as error:
                 worst = max(worst, exit_of(error))
                 told = {"id": str(job.id), "error": type(error).__name__, "message": str(error)}
-                out.say(f"{job.id} refused: {error}", told)
+                hint = f"; see `gaffer why {job.id}`" if args.verb == "retry" else ""
+                out.say(f"{job.id} refused: {error}{hint}", told)
             else:
                 out.say(f"{job.id} {becomes}", {"id": str(job.id), "became": becomes})
     if not args.ids and not args.yes:
