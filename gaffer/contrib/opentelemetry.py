@@ -24,7 +24,7 @@ from opentelemetry.trace import Link, Span, SpanKind, StatusCode, TracerProvider
 from gaffer import JSON, Cancel, Fail, Job, NewJob, Queue, Schedule, Worker
 
 if TYPE_CHECKING:
-    from gaffer.conf import JobOptions
+    from gaffer.conf import JobOptions, OnConflict
 
 __all__ = ["KEY", "Tracing", "attempt", "insert", "insert_many", "traced", "with_context"]
 
@@ -57,12 +57,18 @@ class Tracing:
     # -- where jobs are inserted -------------------------------------------------------------------
 
     def insert(
-        self, queue: Queue, payload: JSON, *, connection: Any = None, **options: Unpack[JobOptions]
+        self,
+        queue: Queue,
+        payload: JSON,
+        *,
+        connection: Any = None,
+        on_conflict: OnConflict = "return",
+        **options: Unpack[JobOptions],
     ) -> Job:
         """Insert a job as `Queue.insert` does, in a span whose context it carries."""
         with self._producing(queue) as span:
             carrying = self.with_context(payload)
-            job = queue.insert(carrying, connection=connection, **options)
+            job = queue.insert(carrying, connection=connection, on_conflict=on_conflict, **options)
             span.set_attribute("messaging.message.id", str(job.id))
             return job
 
@@ -72,11 +78,14 @@ class Tracing:
         payloads: Iterable[JSON | NewJob],
         *,
         connection: Any = None,
+        on_conflict: OnConflict = "return",
         **options: Unpack[JobOptions],
     ) -> list[Job]:
         """Insert jobs as `Queue.insert_many` does, in one span whose context they all carry."""
         with self._producing(queue) as span:
-            jobs = queue.insert_many(self._all(payloads), connection=connection, **options)
+            jobs = queue.insert_many(
+                self._all(payloads), connection=connection, on_conflict=on_conflict, **options
+            )
             span.set_attribute("messaging.batch.message_count", len(jobs))
             return jobs
 

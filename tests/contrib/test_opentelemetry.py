@@ -21,6 +21,7 @@ from gaffer import (
     Gaffer,
     InvalidJob,
     Job,
+    JobExists,
     JobFailed,
     JobState,
     NewJob,
@@ -274,6 +275,17 @@ def test_a_payload_that_is_no_mapping_is_inserted_as_it_is(manual: Gaffer, trace
 
     assert job.payload == [1, 2]
     assert trace.one("insert q").status.is_ok
+
+
+def test_an_insert_of_a_key_that_is_held_does_what_it_is_told(manual: Gaffer, trace: Trace) -> None:
+    queue = manual.create_queue("q")
+    first = trace.tracing.insert(queue, {"a": 1}, unique="k")
+
+    assert trace.tracing.insert(queue, {"a": 2}, unique="k").id == first.id
+    with pytest.raises(JobExists):
+        trace.tracing.insert(queue, {"a": 3}, unique="k", on_conflict="raise")
+    [same] = trace.tracing.insert_many(queue, [NewJob({"a": 4}, unique="k")])
+    assert same.id == first.id
 
 
 def test_a_context_is_added_to_a_copy_and_replaces_an_older_one(trace: Trace) -> None:
