@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 import gaffer
 from gaffer_driver_memory import MemoryDriver
 from tests.faults.test_internal_threads import THROWN, thread_of
-from tests.rig.waiting import KEEP, busy, shoot, states
+from tests.rig.waiting import KEEP, shoot, states
 
 
 @pytest.mark.parametrize("error", THROWN)
@@ -27,22 +26,6 @@ def test_the_thread_that_tells_results_goes_on_after_any_exception(
 
     assert queue.submit(2).result(5) == 2
     assert thread.is_alive()
-
-
-def test_exceptions_at_any_moment_lose_no_result(g: gaffer.Gaffer, chance: random.Random) -> None:
-    """F10."""
-    queue = g.ensure_queue("q", worker=lambda job: job.payload, max_workers=4, prune=KEEP)
-    queue.submit(0).result(5)
-    thread = thread_of("gaffer:results")
-    futures = []
-
-    for number in range(100):
-        futures += [queue.submit(number) for _ in range(5)]
-        shoot(thread, chance.choice(THROWN))
-        busy(chance.uniform(0, 0.002))
-
-    results = [future.result(10) for future in futures]
-    assert results == [number for number in range(100) for _ in range(5)]
 
 
 def test_without_a_thread_to_tell_the_result_nothing_is_submitted(
