@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -142,7 +143,7 @@ class _Look:
     def _paused(self) -> Iterator[Reason]:
         queue = self._job.queue
         if self._driver.queue_paused(queue):
-            text = f"queue {queue!r} is paused; `gaffer resume {queue}` ends that"
+            text = f"queue {queue!r} is paused; `gaffer resume {shlex.quote(queue)}` ends that"
             yield Reason(code=WhyCode.PAUSED, text=text)
 
     def _not_due(self) -> Iterator[Reason]:

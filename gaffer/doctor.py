@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -100,7 +101,7 @@ class _Look:
                 yield from _unused(queue)
             elif queue.paused:
                 yield _finding_of(
-                    queue, "warning", "paused", "it is paused", f"gaffer resume {name}"
+                    queue, "warning", "paused", "it is paused", f"gaffer resume {shlex.quote(name)}"
                 )
             elif not queue.served:
                 yield _finding_of(
@@ -116,7 +117,7 @@ class _Look:
                     "warning",
                     "behind",
                     "its workers do not keep up",
-                    f"more workers or processes; gaffer jobs list --queue {name} "
+                    f"more workers or processes; gaffer jobs list --queue {shlex.quote(name)} "
                     "--state executing shows what they do",
                 )
 
@@ -171,7 +172,7 @@ def _failed(queue: _Queue) -> Iterator[Finding]:
             severity="info",
             code="failed",
             text=f"queue {queue.name!r} keeps {queue.failed} jobs that have failed for good",
-            remedy=f"gaffer jobs list --queue {queue.name} --state failed",
+            remedy=f"gaffer jobs list --queue {shlex.quote(queue.name)} --state failed",
             facts={"queue": queue.name, "failed": queue.failed},
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import pytest
@@ -144,6 +145,19 @@ def test_jobs_that_have_failed_for_good_are_only_told(manual: Gaffer, driver: Dr
     finding = found(manual, driver)["failed"]
 
     assert (finding.severity, finding.facts["failed"]) == ("info", 2)
+
+
+def test_a_command_that_is_told_can_be_pasted_whatever_the_queue_is_called(
+    manual: Gaffer, driver: Driver
+) -> None:
+    name = "the mails; it's odd"
+    queue = manual.ensure_queue(name, worker=fail, **quiet(max_attempts=1))
+    queue.insert(1)
+    queue.poll()
+
+    told = found(manual, driver)["failed"].remedy
+
+    assert shlex.split(told)[3:] == ["--queue", name, "--state", "failed"]
 
 
 def test_the_gravest_come_first(manual: Gaffer, driver: Driver) -> None:
