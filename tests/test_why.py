@@ -98,6 +98,14 @@ def test_a_paused_queue_without_a_process_has_two_reasons_the_pause_first(manual
     assert codes(queue.why(job.id)) == ["paused", "unserved"]
 
 
+def test_the_command_that_ends_a_pause_quotes_the_name_of_the_queue(manual: Gaffer) -> None:
+    queue = manual.ensure_queue("the mails", **quiet())
+    job = queue.insert(1)
+    queue.pause()
+
+    assert "`gaffer resume 'the mails'`" in str(queue.why(job.id))
+
+
 def test_a_job_that_is_not_due_says_when_and_after_which_error(app: Gaffer) -> None:
     queue = serve(app, fail, max_attempts=5, backoff=3600)
     retried, later = queue.insert(1), queue.insert(2, delay=7200)
