@@ -28,7 +28,7 @@ class Signals:
 
     def _came(self, number: int, frame: FrameType | None) -> None:
         if not self._armed:
-            raise SystemExit(128 + number)
+            raise SystemExit(0)  # nothing runs, and all is in order
         self._inbox.put(number)
 
     def arm(self) -> None:

@@ -117,7 +117,7 @@ def _ready(queues: list[str], port: int | None) -> str:
 def _end(g: Gaffer, signals: Signals, out: Output) -> None:
     running = sum(g.info(name).workers.active for name in g.list_queues())
     out.say(
-        f"stopping; {running} jobs run, and may end. A second signal gives them back at once"
+        f"stopping; what runs may end ({running}). A second signal gives it back at once"
         if running
         else "stopping; nothing runs",
         {"stopping": True, "running": running},
