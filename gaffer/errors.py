@@ -217,8 +217,8 @@ class AlreadyForwarded(GafferError):
     def __init__(self, id: UUID, target: str, copy: UUID) -> None:
         self.id, self.target, self.copy = id, target, copy
         super().__init__(
-            f"job {id} was forwarded and is job {copy} of queue {target!r} now; "
-            f"redrive({target!r}) sends it back, or delete that one first"
+            f"job {id} was forwarded and became job {copy} of queue {target!r}: if that waits, "
+            f"redrive({target!r}) sends it back; if that was sent back, this one has run again"
         )
 
 

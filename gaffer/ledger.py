@@ -320,12 +320,20 @@ class Ledger:
 
     def _retried(self, job: Job) -> Job:
         after = machine.retry(job, now=self.driver.now())
+        # Whoever forwarded it may have known more queues than are declared here.
+        self._refuse_copies(job, self.driver, self.driver.queue_list())
         target = self.conf.forward.get(job.state)
         if target is not None:
-            copy = machine.forwarded_id(job, target)
-            if self.ledger_of(target).driver.job_get(copy) is not None:
-                raise AlreadyForwarded(job.id, target, copy)
+            self._refuse_copies(job, self.ledger_of(target).driver, [target])
         return after
+
+    def _refuse_copies(self, job: Job, driver: Driver, queues: Iterable[str]) -> None:
+        """Raise `AlreadyForwarded` if *driver* has what ended *job* became in one of *queues*."""
+        names = {machine.forwarded_id(job, name): name for name in queues}
+        ended = driver.job_ended(list(names))
+        for copy, name in names.items():
+            if ended.get(copy, job) is not None:
+                raise AlreadyForwarded(job.id, name, copy)
 
     def _change(self, id: UUID, change: Callable[[Job], Job]) -> Job:
         while True:

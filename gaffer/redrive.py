@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from uuid import UUID
 
 from gaffer import machine
@@ -44,12 +45,17 @@ class Redrive:
         self._rate = rate
         self._clock = clock
         self._wait = wait
+        self._since: datetime
         self._sent = 0
         self._left: dict[UUID, str] = {}
 
     def run(self) -> Redriven:
-        """Send back what is there; a letter that comes meanwhile may be taken along or not."""
+        """Send back what is there, and no letter that comes meanwhile.
+
+        While what was wrong is not mended, jobs come back as fast as they are sent.
+        """
         began, last = self._clock.monotonic(), None
+        self._since = self._ledger.driver.now()
         while number := self._room():
             letters = self._letters(last, number)
             if not letters:
@@ -71,7 +77,7 @@ class Redrive:
 
     def _letters(self, after: Job | None, number: int) -> list[Job]:
         # Only those that wait: one that is executing is in somebody's hands.
-        return self._ledger.driver.job_list(
+        letters = self._ledger.driver.job_list(
             JobFilter(
                 queue=self._ledger.conf.name,
                 states=frozenset({JobState.AVAILABLE}),
@@ -79,6 +85,7 @@ class Redrive:
                 after=None if after is None else (after.created_at, after.id),
             )
         )
+        return [letter for letter in letters if letter.created_at <= self._since]
 
     def _send(self, letters: list[Job]) -> None:
         steps: list[Step] = []

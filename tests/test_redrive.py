@@ -230,6 +230,23 @@ def test_redrives_at_once_send_each_letter_once(make_gaffer: MakeGaffer) -> None
     assert sorted(job.payload for job in queue.list(state="available")) == list(range(250))
 
 
+def test_jobs_that_fail_again_meanwhile_are_not_taken_along(make_gaffer: MakeGaffer) -> None:
+    """What was wrong is not mended yet: without that it would go on for ever."""
+    app = make_gaffer(MemoryDriver(), work=True)
+    letters = app.ensure_queue("dlq", prune={"interval": None})
+    queue = app.ensure_queue(
+        "q", worker=fail, max_attempts=1, forward={"failed": "dlq"}, poll_interval=0.001
+    )
+    queue.insert_many(range(5))
+    queue.flush(20)
+
+    redriven = letters.redrive(rate=50)
+    queue.flush(20)
+
+    assert redriven.sent == 5
+    assert len(letters.list(state="available")) == 5
+
+
 # -- the rate --------------------------------------------------------------------------------------
 
 

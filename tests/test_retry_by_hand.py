@@ -164,6 +164,21 @@ def test_a_job_that_was_forwarded_is_refused_while_what_it_became_is_there(
     assert queue.retry(job.id).state is JobState.AVAILABLE
 
 
+def test_a_process_that_does_not_know_of_the_forward_refuses_it_too(
+    make_gaffer: MakeGaffer,
+) -> None:
+    """As the command line without the program."""
+    app = make_gaffer(work=False)
+    app.ensure_queue("dlq", **quiet())
+    queue = app.ensure_queue("q", worker=fail, **quiet(max_attempts=1, forward={"failed": "dlq"}))
+    job = queue.insert(1)
+    queue.poll()
+    stranger = make_gaffer(work=False).ensure_queue("q", **quiet())
+
+    with pytest.raises(AlreadyForwarded, match="queue 'dlq'"):
+        stranger.retry(job.id)
+
+
 def test_of_retries_at_once_one_is_made(make_gaffer: MakeGaffer, faulty: FaultyDriver) -> None:
     queue = make_gaffer(work=False).create_queue(
         "q", driver=faulty, worker=lambda job: Fail("no"), **quiet(max_attempts=1)
