@@ -68,8 +68,9 @@ def _run(args: argparse.Namespace, out: Output) -> Exit:
     port = args.health_port
     with nullcontext() if port is None else served(g, args.health_host, port) as at:
         signals.arm()
-        g.start()
+        # First, so that what jobs print comes after it.
         out.say(_ready(queues, at), {"working": queues, "pid": os.getpid(), "health_port": at})
+        g.start()
         signals.wait()
         _end(g, signals, out)
     return Exit.DONE
