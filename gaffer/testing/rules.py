@@ -180,7 +180,15 @@ class ChangingRules(RuleBasedStateMachine):
         if fault == "unknown queue":
             self.step.both(handle, "job_write", [*good, self.step.new(batch[0], ["unknown"])])
         elif fault == "retried":
-            again = evolve(job, revision=job.revision + 1, state=JobState.AVAILABLE)
+            again = evolve(
+                job,
+                revision=job.revision + 1,
+                state=JobState.AVAILABLE,
+                max_attempts=max(job.max_attempts, job.attempt + 1),
+                completed_at=None,
+                failed_at=None,
+                cancelled_at=None,
+            )
             self.step.both(handle, "job_write", [*good, again])
         elif fault == "deleted" and self.gone:
             late = self.gone[pick % len(self.gone)]
