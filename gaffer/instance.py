@@ -288,7 +288,8 @@ class Gaffer(Queues, Declares):
     def pause(self, queue: str) -> None:
         """Claim nothing from the queue, in any process, until it is resumed.
 
-        What runs goes on. Kept with the queue, over restarts. Raise `AlreadyPaused`.
+        What runs goes on. Kept with the queue, over restarts. When this returns it holds, also for
+        claims that were under way. Raise `AlreadyPaused`.
         """
         self._supervisor(queue).pause()
 

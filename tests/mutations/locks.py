@@ -170,12 +170,24 @@ MUTANTS = [
         tries=3,
     ),
     Mutant(
-        name="a pause is not obeyed",
+        name="a pause is obeyed by the claims only that begin after it",
         path=FUNCTIONS,
-        old="    IF NOT FOUND OR (v_paused AND NOT p_even_paused) OR p_limit <= 0 THEN\n",
-        new="    IF NOT FOUND OR p_limit <= 0 THEN\n",
-        tests=[f"{SUITE}::test_nothing_is_claimed_from_a_paused_queue"],
-        options=ON_POSTGRES,
+        old="        IF v_paused THEN\n            RETURN;\n",
+        new="        IF false THEN\n            RETURN;\n",
+        tests=[
+            "tests/postgres/test_pauses.py::"
+            "test_a_job_inserted_after_a_pause_is_not_claimed_by_a_claim_that_began_before"
+        ],
+    ),
+    Mutant(
+        name="a pause does not wait for the claims that have not seen it",
+        path=FUNCTIONS,
+        old="    IF FOUND AND p_paused THEN\n",
+        new="    IF false THEN\n",
+        tests=[
+            "tests/postgres/test_pauses.py::"
+            "test_a_pause_returns_behind_the_claims_that_did_not_see_it"
+        ],
     ),
     Mutant(
         name="two jobs may hold one key",

@@ -104,11 +104,11 @@ class PostgresDriver(Opening):
 
     def queue_pause(self, name: str, paused: bool) -> bool:
         """Keep whether a queue is paused; return whether that was a change."""
-        values = {"name": name, "paused": paused}
-        [(changed, exists)] = self._call(
+        values = [name, paused]
+        [(changed,)] = self._call(
             "pause a queue", lambda c: c.execute(self._sql.queue_pause, values).fetchall()
         )
-        if not exists:
+        if changed is None:
             raise UnknownQueue(name)
         if changed and not paused:
             self._hub.inserted([name])

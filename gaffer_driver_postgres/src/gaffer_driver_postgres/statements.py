@@ -107,15 +107,7 @@ _TEXTS = {
     "queue_exists": "SELECT EXISTS (SELECT FROM {s}.queues q WHERE q.name = %s)",
     "queue_list": "SELECT q.name FROM {s}.queues q ORDER BY q.name",
     "queue_delete": "SELECT {s}.delete_queue_1(%s, %s)",
-    "queue_pause": """
-        WITH changed AS (
-            UPDATE {s}.queues q SET paused = %(paused)s
-            WHERE q.name = %(name)s AND q.paused <> %(paused)s RETURNING 1
-        )
-        SELECT EXISTS (SELECT FROM changed), EXISTS (
-            SELECT FROM {s}.queues q WHERE q.name = %(name)s
-        )
-    """,
+    "queue_pause": "SELECT {s}.pause_1(%s, %s)",
     "queue_paused": "SELECT q.paused FROM {s}.queues q WHERE q.name = %s",
     # The queue's row is locked against its deletion until the job is committed; other inserts,
     # claims and a pause go on. No such queue: queue_id is NULL, and the statement fails.

@@ -19,6 +19,7 @@ DROP FUNCTION IF EXISTS {schema}.settle_1(
     uuid[], integer[], text[], integer[], timestamptz[], timestamptz[], text[], text[], boolean
 );
 DROP FUNCTION IF EXISTS {schema}.chain_lets_1(integer, text, uuid);
+DROP FUNCTION IF EXISTS {schema}.pause_1(text, boolean);
 DROP FUNCTION IF EXISTS {schema}.claim_1(
     text, integer, integer, text, timestamptz, boolean, integer[], timestamptz[],
     boolean

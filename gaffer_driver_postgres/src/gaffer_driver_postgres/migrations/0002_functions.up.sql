@@ -223,6 +223,15 @@ BEGIN
             END IF;
         END LOOP;
     END IF;
+    -- A pause may have come since the look at it above, and jobs after that. The lock last: behind
+    -- it nothing waits, and a pause, which waits for it, does so for a commit only.
+    IF NOT p_even_paused AND cardinality(v_ids) > 0 THEN
+        PERFORM pg_advisory_xact_lock_shared({lock}, -v_queue);
+        SELECT q.paused INTO v_paused FROM {schema}.queues q WHERE q.id = v_queue;
+        IF v_paused THEN
+            RETURN;
+        END IF;
+    END IF;
     -- By an array: a join's plan, made when the queue was empty, would read the whole table.
     RETURN QUERY
     UPDATE {schema}.jobs j
@@ -238,6 +247,26 @@ BEGIN
         timeout := v_took;
         RETURN NEXT;
     END IF;
+END $$;
+
+-- Pauses or resumes a queue; whether that was a change, NULL without such a queue. When it is
+-- committed, so are the claims that did not see the pause: they hold the lock.
+CREATE OR REPLACE FUNCTION {schema}.pause_1(p_queue text, p_paused boolean) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_queue integer;
+BEGIN
+    -- The row first: waiting for that with the lock would have all claims wait, too.
+    UPDATE {schema}.queues q SET paused = p_paused
+    WHERE q.name = p_queue AND q.paused <> p_paused RETURNING q.id INTO v_queue;
+    IF FOUND AND p_paused THEN
+        PERFORM pg_advisory_xact_lock({lock}, -v_queue);
+    END IF;
+    IF v_queue IS NOT NULL THEN
+        RETURN true;
+    END IF;
+    PERFORM 1 FROM {schema}.queues q WHERE q.name = p_queue;
+    RETURN CASE WHEN FOUND THEN false END;
 END $$;
 
 -- Whether a job is the first of its chain, and none of the chain executes.
