@@ -24,6 +24,7 @@ from gaffer.testing.doubles import FaultyDriver
 from gaffer_driver_memory import MemoryDriver
 from gaffer_driver_postgres import EmbeddedServer
 from gaffer_driver_postgres.harness import VARIABLE
+from tests.rig.patience import Patience
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,7 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell the harness, and the processes that tests start."""
+    """Tell the harness, and the processes that tests start; let no test hang."""
+    config.pluginmanager.register(Patience(config), "patience")
     if dsn := config.getoption("--postgres-dsn"):
         os.environ[VARIABLE] = dsn
     # A shell ignores Ctrl-C in what it runs in the background, and children inherit that.

@@ -47,6 +47,7 @@ def url(server: str) -> Iterator[str]:
     given = {**psycopg.conninfo.conninfo_to_dict(server), "schema": schema}
     yield f"postgresql://?{urlencode(given, quote_via=quote)}"
     with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute("SET lock_timeout = '30s'")
         admin.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE'.encode())
 
 

@@ -27,8 +27,12 @@ PULSE = {"lease": LEASE, "beat_interval": 0.5}
 
 @pytest.fixture
 def admin(server: str) -> Iterator[psycopg.Connection]:
-    """Give an autocommitting connection to look behind the driver with."""
+    """Give an autocommitting connection to look behind the driver with.
+
+    It waits for no lock for ever: what a failed test has left locked fails its end.
+    """
     with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("SET lock_timeout = '30s'")
         yield connection
 
 

@@ -56,6 +56,8 @@ class PostgresHarness(DriverHarness):
         driver.start()
         driver.stop()
         self._admin = psycopg.connect(self.conninfo, autocommit=True, prepare_threshold=None)
+        # What a failed test has left locked fails its end, and does not hang all that follow.
+        self._execute("SET lock_timeout = '30s'")
         self._execute(_CLOCK)
 
     def make(self) -> PostgresDriver:
