@@ -13,14 +13,17 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Iterable
 from itertools import count
 from queue import SimpleQueue
 
 from gaffer.errors import JobTimeout
 from gaffer.execution import Execution
+from gaffer.job import Fail
+from gaffer.service import in_service
 
-__all__ = ["Crew"]
+__all__ = ["Crew", "Here"]
 
 
 class Crew:
@@ -48,6 +51,9 @@ class Crew:
         for execution in executions:
             self._todo.put(execution)
 
+    def work(self) -> None:
+        """Run what waits for the caller's thread: nothing here."""
+
     def lose(self) -> None:
         """Note that a thread was abandoned."""
         self._hands -= 1
@@ -72,3 +78,39 @@ class Crew:
                 del execution  # or an idle thread would keep the job alive
         except JobTimeout:
             pass  # one that came a second late; this thread was abandoned long ago
+
+
+class Here(Crew):
+    """Runs executions in the thread that calls `work`, and on threads only what a service claims.
+
+    For tests: a job then sees what belongs to their thread, a connection of Django's for example.
+    """
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(queue)
+        self._waiting: deque[Execution] = deque()
+
+    def hire(self, number: int) -> int:
+        """See to it that *number* jobs can run; return how many cannot."""
+        return super().hire(number) if in_service() else 0
+
+    def run(self, executions: Iterable[Execution]) -> None:
+        """Run *executions*, or have them wait for `work`."""
+        if in_service():
+            super().run(executions)
+        else:
+            self._waiting.extend(executions)
+
+    def work(self) -> None:
+        """Run what waits; a job that is interrupted by Ctrl-C fails, and this raises it, too."""
+        while self._waiting:
+            execution = self._waiting.popleft()
+            execution.run()
+            if _interrupted(execution):
+                raise KeyboardInterrupt
+
+
+def _interrupted(execution: Execution) -> bool:
+    outcome = execution.outcome
+    reason = outcome.reason if isinstance(outcome, Fail) else None
+    return isinstance(reason, dict) and reason.get("type") == "KeyboardInterrupt"

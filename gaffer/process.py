@@ -20,6 +20,7 @@ from weakref import WeakSet
 from gaffer import checks, codec
 from gaffer.clock import Clock, SystemClock
 from gaffer.conf import Duration, check_name, check_option
+from gaffer.crew import Crew
 from gaffer.driver import Driver
 from gaffer.drivers import Drivers
 from gaffer.errors import InvalidDriver, Stopped, UnknownQueue
@@ -68,6 +69,7 @@ class Process:
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
+        self._crew: type[Crew] = Crew
         self._drivers = Drivers(driver, self._pulse)
         self._hooks: tuple[Hook, ...] = ()
         self._name: str | None = None
@@ -179,6 +181,7 @@ class Process:
             sweeps=self._sweeps,
             suspects=self._suspects,
             results=self._results,
+            crew=self._crew,
         )
 
     def _pulse(self, driver: Driver) -> Heartbeat:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from gaffer import execution
 from gaffer.clock import Clock
+from gaffer.crew import Here
 from gaffer.driver import Driver
 from gaffer.drivers import Drivers
 from gaffer.errors import InvalidDriver
@@ -21,7 +22,7 @@ from gaffer.instance import Gaffer
 from gaffer.job import Job
 from gaffer.supervisor import Supervisor
 
-__all__ = ["rehearsed", "rescue", "watched"]
+__all__ = ["alone", "rehearsed", "rescue", "watched"]
 
 Accepts: TypeAlias = Callable[[Driver | str], bool]
 
@@ -76,6 +77,13 @@ def rehearsed(gaffer: Gaffer, driver: Driver, *, clock: Clock, accepts: Accepts)
                 vars(gaffer).update(life)
 
 
+def alone(driver: Driver, clock: Clock) -> Gaffer:
+    """Return a Gaffer that works only by `poll`, and in the caller's thread."""
+    made = Gaffer(driver=driver, work=False, clock=clock)
+    made._crew = Here
+    return made
+
+
 @contextmanager
 def _resting(gaffer: Gaffer) -> Iterator[None]:
     """Have the queues of *gaffer* claim nothing: a job that ran on would insert into the test."""
@@ -98,7 +106,7 @@ def _begin(gaffer: Gaffer, driver: Driver, clock: Clock, accepts: Accepts) -> di
     """Begin another life with the queues of the one that is returned."""
     with gaffer._admin:
         life = vars(gaffer).copy()
-        gaffer._clock, gaffer._work = clock, False
+        gaffer._clock, gaffer._work, gaffer._crew = clock, False, Here
         gaffer._drivers = _Stand(driver, gaffer._pulse, accepts)
         gaffer._open()
         gaffer._drivers.get(driver)

@@ -23,12 +23,12 @@ class Roster:
     """The running executions of one queue, the crew that runs them, and whom it has lost."""
 
     def __init__(
-        self, queue: str, report: Callable[[Report], None], *, watchdog: Watchdog, clock: Clock
+        self, crew: Crew, report: Callable[[Report], None], *, watchdog: Watchdog, clock: Clock
     ) -> None:
         self._report = report
         self._watchdog = watchdog
         self._clock = clock
-        self._crew = Crew(queue)
+        self._crew = crew
         self._running: dict[int, Execution] = {}  # by the id's number, which hashes faster
         # Attempts whose job was taken from us, and claimed by us again, while they went on.
         self._displaced: set[Execution] = set()
@@ -77,6 +77,10 @@ class Roster:
             self._begin(execution)
         self._crew.run(started)
         return started, [execution.job for execution in unable]
+
+    def work(self) -> None:
+        """Run in the caller's thread what waits for that; see `gaffer.crew.Here`."""
+        self._crew.work()
 
     def _begin(self, execution: Execution) -> None:
         older = self._running.get(execution.job.id.int)

@@ -15,6 +15,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from gaffer.clock import Clock
+from gaffer.crew import Crew
 from gaffer.errors import DriverUnavailable, Stopped
 from gaffer.events import QueueStuck, RunnerFailed
 from gaffer.execution import Execution, Late, Report
@@ -54,6 +55,7 @@ class Runner:
         clock: Clock,
         looks: Pace,
         suspects: Suspects,
+        crew: type[Crew],
     ) -> None:
         self._name = name = ledger.conf.name
         self.ledger = ledger
@@ -64,7 +66,7 @@ class Runner:
         )
         self._clock = clock
         self._inbox: SimpleQueue[Message] = SimpleQueue()
-        self.roster = Roster(name, self._inbox.put, watchdog=watchdog, clock=clock)
+        self.roster = Roster(crew(name), self._inbox.put, watchdog=watchdog, clock=clock)
         self.outbox = Outbox(ledger, self._settled)
         self._writing = Retry(clock)
         self.intake = Intake(
@@ -165,6 +167,7 @@ class Runner:
     def poll(self) -> int:
         """Claim what is free, even while paused, run and settle it; return how many jobs."""
         number, polled = self.turn.ask(self._poll)
+        self.roster.work()
         self.turn.wait(lambda: not polled, None)
         return number
 

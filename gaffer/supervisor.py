@@ -11,6 +11,7 @@ from uuid import UUID
 
 from gaffer.clock import Clock
 from gaffer.conf import OnConflict, QueueConf
+from gaffer.crew import Crew
 from gaffer.driver import Driver
 from gaffer.errors import (
     AlreadyActive,
@@ -64,6 +65,7 @@ class Shared:
     sweeps: Pace
     suspects: Suspects
     results: Results
+    crew: type[Crew] = Crew
 
 
 class Supervisor:
@@ -86,6 +88,7 @@ class Supervisor:
             clock=shared.clock,
             looks=shared.looks,
             suspects=shared.suspects,
+            crew=shared.crew,
         )
         self.pruner = Pruner(self.ledger, clock=shared.clock, sweeps=shared.sweeps)
         self.scheduler = Scheduler(self.ledger, lambda: self._inserted(None))

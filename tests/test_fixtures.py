@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from threading import Thread, current_thread
 
 import pytest
 
@@ -96,6 +97,68 @@ def test_who_waits_for_a_result_gets_it_when_the_job_was_run(gaffer_jobs: Jobs) 
     gaffer_jobs.drain()
 
     assert future.result(PATIENCE) == "sent"
+
+
+def test_a_job_runs_in_the_thread_of_its_test(gaffer_jobs: Jobs) -> None:
+    threads: list[object] = []
+    queue = gaffer.ensure_queue("q", worker=lambda job: threads.append(current_thread()))
+    job = queue.insert(1)
+    queue.insert_many([2, 3])
+
+    gaffer_jobs.run(job, crash="before_settle")
+    gaffer_jobs.drain()
+
+    assert threads == [current_thread()] * 3
+
+
+def test_what_is_started_by_the_program_runs_on_threads(gaffer_jobs: Jobs) -> None:
+    threads: list[Thread] = []
+    queue = gaffer.ensure_queue("q", worker=lambda job: threads.append(current_thread()))
+    queue.insert(1)
+
+    gaffer.start()
+    queue.flush(PATIENCE)
+
+    assert [thread.name for thread in threads] == ["gaffer:q:worker-1"]
+
+
+def test_ctrl_c_in_a_job_ends_the_test(gaffer_jobs: Jobs) -> None:
+    def work(job: Job) -> None:
+        raise KeyboardInterrupt
+
+    queue = gaffer.ensure_queue("q", worker=work, max_attempts=2, backoff=60)
+    job = queue.insert(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        gaffer_jobs.run(job)
+
+    assert gaffer_jobs.drain() == []
+
+
+def test_a_job_may_run_another(gaffer_jobs: Jobs) -> None:
+    def outer(job: Job) -> str:
+        return str(gaffer_jobs.run(inner.insert(1)).state)
+
+    inner = gaffer.ensure_queue("inner", worker=failing())
+    job = gaffer.ensure_queue("outer", worker=outer).insert(1)
+
+    assert gaffer_jobs.run(job).result == "completed"
+
+
+def test_a_job_that_takes_longer_than_its_timeout_has_timed_out(
+    gaffer_jobs: Jobs, gaffer_clock: ManualClock
+) -> None:
+    def work(job: Job) -> None:
+        gaffer_clock.advance(31)
+        gaffer.default._watchdog.check()  # its thread does not see that clock go on
+
+    queue = gaffer.ensure_queue("q", worker=work, timeout=30, max_attempts=1)
+    queue.insert_many([1, 2])
+
+    ran = gaffer_jobs.drain()
+
+    assert [job.state for job in ran] == [JobState.FAILED] * 2
+    assert queue.info().workers.abandoned == 0
 
 
 def test_a_job_does_not_overtake_its_chain(gaffer_jobs: Jobs) -> None:

@@ -11,6 +11,7 @@ import pytest
 import gaffer
 from gaffer import DriverHealth, Gaffer, QueueHealth, StorageHealth
 from gaffer.conf import configured
+from gaffer.crew import Crew
 from gaffer.driver import Driver, DriverError
 from gaffer.health import judged
 from gaffer.roster import Roster
@@ -125,7 +126,7 @@ def test_health_tells_how_long_ago_storage_answered(gaffer_: Gaffer, recorder: R
 
 def test_an_attempt_that_has_timed_out_and_is_not_written_is_no_sign_of_death(gate: Gate) -> None:
     clock = ManualClock()
-    roster = Roster("q", lambda report: None, watchdog=Watchdog(clock), clock=clock)
+    roster = Roster(Crew("q"), lambda report: None, watchdog=Watchdog(clock), clock=clock)
     conf = configured("q", gate, MemoryDriver(), {})
     [execution], _ = roster.run([new_job(timeout=30.0)], conf)
     gate.wait_for()

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from gaffer import Gaffer
 from gaffer.driver import Job, JobFilter, JobState
-from gaffer.rehearsal import rehearsed, rescue, watched
+from gaffer.rehearsal import alone, rehearsed, rescue, watched
 from gaffer.testing.doubles import ManualClock
 from gaffer.testing.expected import differences, expectation, report
 from gaffer.testing.stage import Dying, Stage, stands_in_for
@@ -189,7 +189,7 @@ class Jobs:
     ) -> Job | None:
         if crash is not None:
             return self._crash(gaffer, queue, job, crash)
-        self._stage.give_one(queue, None if job is None else job.id)
+        given = self._stage.give_one(queue, None if job is None else job.id)
         if not reraise:
             gaffer.poll(queue)
         else:
@@ -197,18 +197,18 @@ class Jobs:
                 gaffer.poll(queue)
             if raised:
                 raise raised[0]
-        return self._now(self._stage.claimed[0]) if self._stage.claimed else None
+        return self._now(given[0]) if given else None
 
     def _crash(self, gaffer: Gaffer, queue: str, job: Job | None, crash: Crash) -> Job | None:
         """Run a job in a process of its own, whose last words never arrive."""
         worker = gaffer.get_queue(queue).worker if crash == "before_settle" else _idle
         dying = Dying(self._storage)
-        with Gaffer(driver=dying, work=False, clock=self._clock) as doomed:
+        with alone(dying, self._clock) as doomed:
             doomed.ensure_queue(queue, worker=worker)
-            dying.give_one(queue, None if job is None else job.id)
+            given = dying.give_one(queue, None if job is None else job.id)
             doomed.poll(queue)
         self._stage.inserted += dying.inserted
-        return self._now(dying.claimed[0]) if dying.claimed else None
+        return self._now(given[0]) if given else None
 
 
 def _rank(job: Job) -> tuple[int, datetime, int]:

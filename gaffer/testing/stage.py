@@ -26,13 +26,16 @@ class Stage(MemoryDriver):
     def __init__(self, storage: Storage) -> None:
         super().__init__(storage)
         self.inserted: list[Job] = []
-        self._next: list[tuple[str, UUID | None]] = []
-        self.claimed: list[Job] = []
-        """What was claimed since `give_one`, by the claim that was told to."""
+        self._next: list[tuple[str, UUID | None, list[Job]]] = []
 
-    def give_one(self, queue: str, id: UUID | None) -> None:
-        """Let the next claim of *queue* give one job: the one of that *id*, or the first."""
-        self._next, self.claimed = [(queue, id)], []
+    def give_one(self, queue: str, id: UUID | None) -> list[Job]:
+        """Let the next claim of *queue* give one job: the one of that *id*, or the first.
+
+        Return a list that is empty until then: what it gives.
+        """
+        given: list[Job] = []
+        self._next = [(queue, id, given)]
+        return given
 
     def job_write(self, jobs: Sequence[Job], connection: Any = None) -> list[Job]:
         """Write jobs, and note those that are new. A connection means nothing here."""
@@ -44,12 +47,12 @@ class Stage(MemoryDriver):
         """Claim jobs, or the one that was asked for."""
         if not self._next or self._next[0][0] != claim.queue:
             return super().job_claim(claim)
-        _, id = self._next.pop()
+        _, id, given = self._next.pop()
         if id is None:
-            self.claimed = super().job_claim(replace(claim, limit=1))
+            given += super().job_claim(replace(claim, limit=1))
         else:
-            self.claimed = self._storage.change(lambda: self._take(id, claim))
-        return list(self.claimed)
+            given += self._storage.change(lambda: self._take(id, claim))
+        return list(given)
 
     def _take(self, id: UUID, wanted: Claim) -> list[Job]:
         storage = self._storage
