@@ -49,7 +49,7 @@ def structure(connection: psycopg.Connection, schema: str) -> list[str]:
     """Return all that is in *schema*, in words that are the same for equal schemas."""
     rows = connection.execute(_STRUCTURE, {"schema": f'"{schema}"'}).fetchall()
     # Each schema has another number of its own for its locks.
-    texts = [re.sub(r"(?<=_lock\()-?\d+(?=,)", "<number>", text) for (text,) in rows]
+    texts = [re.sub(r"(_lock(_shared)?\()-?\d+(?=,)", r"\1<number>", text) for (text,) in rows]
     return sorted(text.replace(schema, "<schema>").replace('"', "") for text in texts)
 
 

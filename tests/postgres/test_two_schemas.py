@@ -101,7 +101,8 @@ def test_a_lock_of_one_does_not_hold_up_the_other(
         claiming = f"SELECT id FROM \"{schema}\".claim_1('q', 1, 1, 'n', now(), false, {none})"
         assert len(holder.execute(claiming.encode()).fetchall()) == 1
         held = holder.execute(
-            "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+            "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'"
+            " AND pid = pg_backend_pid()"
         ).fetchall()
         assert held == [(1,)]
         began = time.monotonic()
