@@ -43,7 +43,7 @@ class _Stand(Drivers):
     def get(self, target: Driver | str | None) -> Driver:
         asked = self.default if target is None else target
         if asked is not None and not self._accepts(asked):
-            raise InvalidDriver(f"a test asked for {_called(asked)}; its jobs stay in memory")
+            raise InvalidDriver(f"a test asked for {_called(asked)}, which it must not touch")
         return super().get(self._driver)
 
 

@@ -10,11 +10,12 @@ import pytest
 import gaffer
 from gaffer import Fail, Gaffer, InvalidDriver, Job, JobState
 from gaffer.testing.doubles import ManualClock
-from gaffer.testing.fixtures import gaffer_clock, gaffer_jobs
+from gaffer.testing.fixtures import gaffer_clock, gaffer_jobs, gaffer_stage
+from gaffer.testing.in_memory import MemoryStage
 from gaffer.testing.jobs import Crash, Jobs
 from tests.conftest import PATIENCE, Gate, Recorder, failing
 
-__all__ = ["gaffer_clock", "gaffer_jobs"]
+__all__ = ["gaffer_clock", "gaffer_jobs", "gaffer_stage"]
 
 pytest_plugins = ["pytester"]
 
@@ -161,6 +162,17 @@ def test_a_job_that_takes_longer_than_its_timeout_has_timed_out(
     assert queue.info().workers.abandoned == 0
 
 
+def test_the_jobs_of_a_schedule_are_seen(gaffer_jobs: Jobs, gaffer_clock: ManualClock) -> None:
+    every = gaffer.Every(minutes=5, payload="report")
+    gaffer.ensure_queue("q", worker=failing(), schedules=[every])
+    gaffer_jobs.drain()
+    gaffer_clock.advance(301)
+
+    assert len(gaffer_jobs.drain()) == 1
+
+    gaffer_jobs.assert_inserted("q", "report", count=1)
+
+
 def test_a_job_does_not_overtake_its_chain(gaffer_jobs: Jobs) -> None:
     gaffer.ensure_queue("q", worker=failing())
     first, second = gaffer.insert_many("q", [1, 2], chain="ada")
@@ -285,7 +297,7 @@ def test_what_runs_in_the_background_ends_before_and_goes_on_afterwards(
         gate.wait_for(1)
         gate.let(1)
 
-        with Jobs(gaffer_clock) as rehearsal:
+        with Jobs(gaffer_clock, MemoryStage.on(gaffer_clock)) as rehearsal:
             rehearsal.take(own)
             gate.let(2)
             assert queue.list() == []

@@ -16,9 +16,11 @@ import pytest
 import gaffer
 from gaffer.driver import SystemClock
 from gaffer.testing.doubles import ManualClock
+from gaffer.testing.in_memory import MemoryStage
 from gaffer.testing.jobs import Jobs
+from gaffer.testing.stage import Stage
 
-__all__ = ["gaffer_clock", "gaffer_jobs"]
+__all__ = ["gaffer_clock", "gaffer_jobs", "gaffer_stage"]
 
 VARIABLE = "GAFFER_DRIVER"
 
@@ -47,9 +49,17 @@ def gaffer_clock() -> ManualClock:
 
 
 @pytest.fixture
-def gaffer_jobs(gaffer_clock: ManualClock) -> Iterator[Jobs]:
-    """Give the jobs of the module-level gaffer, in memory and run by hand, for one test."""
-    jobs = Jobs(gaffer_clock)
-    with jobs:
+def gaffer_stage(gaffer_clock: ManualClock) -> Stage:
+    """Give the place where the test's jobs are: memory, unless a fixture of this name overrides it.
+
+    The driver of PostgreSQL has another, `gaffer_driver_postgres.testing.TransactionStage`.
+    """
+    return MemoryStage.on(gaffer_clock)
+
+
+@pytest.fixture
+def gaffer_jobs(gaffer_clock: ManualClock, gaffer_stage: Stage) -> Iterator[Jobs]:
+    """Give the jobs of the module-level gaffer, run by hand, for one test."""
+    with Jobs(gaffer_clock, gaffer_stage) as jobs:
         jobs.take(gaffer.default)
         yield jobs

@@ -13,8 +13,7 @@ from gaffer.driver import Job, JobFilter, JobState
 from gaffer.rehearsal import alone, rehearsed, rescue, watched
 from gaffer.testing.doubles import ManualClock
 from gaffer.testing.expected import differences, expectation, report
-from gaffer.testing.stage import Dying, Stage, stands_in_for
-from gaffer_driver_memory import Storage
+from gaffer.testing.stage import Stage
 
 __all__ = ["Crash", "Jobs"]
 
@@ -22,16 +21,15 @@ Crash = Literal["before_work", "before_settle"]
 
 
 class Jobs:
-    """The jobs of a test: kept in memory, run when the test says so, in the order it says.
+    """The jobs of a test, kept on *stage*: run when the test says so, in the order it says.
 
     As a collection, the jobs inserted so far, each as it was inserted, those that were forwarded
     among them.
     """
 
-    def __init__(self, clock: ManualClock) -> None:
+    def __init__(self, clock: ManualClock, stage: Stage) -> None:
         self._clock = clock
-        self._storage = Storage(clock=clock)
-        self._stage = Stage(self._storage)
+        self._stage = stage
         self._gaffers: list[Gaffer] = []
         self._stack = ExitStack()
 
@@ -45,14 +43,18 @@ class Jobs:
         traceback: TracebackType | None,
     ) -> None:
         self._gaffers.clear()
-        self._stack.close()
+        try:
+            self._stack.close()
+        finally:
+            self._stage.close()
 
     def take(self, gaffer: Gaffer) -> None:
         """Let *gaffer* and all its queues, declared or to come, be here until the test ends.
 
-        Raise `InvalidDriver` if one of its queues has a driver that is not in memory.
+        Raise `InvalidDriver` if one of its queues has a driver that the stage is no stand-in for.
         """
-        life = rehearsed(gaffer, self._stage, clock=self._clock, accepts=stands_in_for)
+        stage = self._stage
+        life = rehearsed(gaffer, stage, clock=self._clock, accepts=stage.stands_in_for)
         self._stack.enter_context(life)
         self._gaffers.append(gaffer)
 
@@ -202,7 +204,7 @@ class Jobs:
     def _crash(self, gaffer: Gaffer, queue: str, job: Job | None, crash: Crash) -> Job | None:
         """Run a job in a process of its own, whose last words never arrive."""
         worker = gaffer.get_queue(queue).worker if crash == "before_settle" else _idle
-        dying = Dying(self._storage)
+        dying = self._stage.dying()
         with alone(dying, self._clock) as doomed:
             doomed.ensure_queue(queue, worker=worker)
             given = dying.give_one(queue, None if job is None else job.id)

@@ -1,32 +1,44 @@
-"""Where the jobs of a test are: in memory, with notes of what was inserted and what was claimed."""
+"""Where the jobs of a test are: with notes of what was inserted, and claims as the test wants them.
+
+A driver becomes a stage by inheriting from `Stage` before its own class.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from gaffer.driver import Claim, Driver, Job, JobState, claim
-from gaffer_driver_memory import MemoryDriver, Storage
+from gaffer.driver import Claim, Driver, Job
 
-__all__ = ["Dying", "Stage", "stands_in_for"]
-
-
-def stands_in_for(driver: Driver | str) -> bool:
-    """Return whether the stage can take the place of *driver*: of one in memory only."""
-    if isinstance(driver, str):
-        return driver.partition(":")[0] == "memory"
-    return isinstance(driver, MemoryDriver)
+__all__ = ["Dying", "Stage"]
 
 
-class Stage(MemoryDriver):
-    """A memory driver that knows what was inserted, and that can be told to give one job only."""
+class Stage(Driver):
+    """A driver that knows what was inserted, and that can be told to give one job only."""
 
-    def __init__(self, storage: Storage) -> None:
-        super().__init__(storage)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         self.inserted: list[Job] = []
         self._next: list[tuple[str, UUID | None, list[Job]]] = []
+
+    @abstractmethod
+    def stands_in_for(self, driver: Driver | str) -> bool:
+        """Return whether this may take the place of *driver*, as declared by the program."""
+
+    @abstractmethod
+    def dying(self) -> Dying:
+        """Return the handle of a process that dies, on the same storage."""
+
+    @abstractmethod
+    def take(self, id: UUID, claim: Claim) -> list[Job]:
+        """Claim the job of this *id*, if it is available."""
+
+    def close(self) -> None:
+        """Leave nothing behind; the test has ended."""
 
     def give_one(self, queue: str, id: UUID | None) -> list[Job]:
         """Let the next claim of *queue* give one job: the one of that *id*, or the first.
@@ -38,34 +50,36 @@ class Stage(MemoryDriver):
         return given
 
     def job_write(self, jobs: Sequence[Job], connection: Any = None) -> list[Job]:
-        """Write jobs, and note those that are new. A connection means nothing here."""
-        written = super().job_write(jobs)
+        """Write jobs, and note those that are new."""
+        written = super().job_write(jobs, connection)  # type: ignore[safe-super]
         self.inserted += [job for job in jobs if job.revision == 0]
         return written
+
+    def schedule_advance(
+        self,
+        queue: str,
+        name: str,
+        expected: datetime | None,
+        slot: datetime,
+        jobs: Sequence[Job],
+    ) -> bool:
+        """Keep the slot of a schedule, and note its jobs if they are inserted."""
+        moved = super().schedule_advance(queue, name, expected, slot, jobs)
+        self.inserted += jobs if moved else []
+        return moved
 
     def job_claim(self, claim: Claim) -> list[Job]:
         """Claim jobs, or the one that was asked for."""
         if not self._next or self._next[0][0] != claim.queue:
-            return super().job_claim(claim)
+            return super().job_claim(claim)  # type: ignore[safe-super]
         _, id, given = self._next.pop()
-        if id is None:
-            given += super().job_claim(replace(claim, limit=1))
-        else:
-            given += self._storage.change(lambda: self._take(id, claim))
+        one = replace(claim, limit=1)
+        given += self.take(id, one) if id else super().job_claim(one)  # type: ignore[safe-super]
         return list(given)
 
-    def _take(self, id: UUID, wanted: Claim) -> list[Job]:
-        storage = self._storage
-        job = storage.jobs.get(id.int)
-        if job is None or job.state is not JobState.AVAILABLE:
-            return []
-        taken = claim(job, now=wanted.now)
-        index = storage.index(job.queue)
-        index.remove(job)
-        index.add(taken)
-        storage.jobs[id.int] = taken
-        storage.holders[id.int] = wanted.node
-        return [taken]
+    def job_write_and_claim(self, jobs: Sequence[Job], claim: Claim) -> list[Job]:
+        """Write, and then claim: each with its notes."""
+        return Driver.job_write_and_claim(self, jobs, claim)
 
 
 class Dying(Stage):
@@ -76,5 +90,5 @@ class Dying(Stage):
 
     def job_write(self, jobs: Sequence[Job], connection: Any = None) -> list[Job]:
         """Insert what is new; what would settle a job never arrives."""
-        super().job_write([job for job in jobs if job.revision == 0])
+        super().job_write([job for job in jobs if job.revision == 0], connection)
         return list(jobs)

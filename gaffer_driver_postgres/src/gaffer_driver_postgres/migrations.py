@@ -142,7 +142,7 @@ class Migrator:
             return
         if not migrate:
             raise MigrationsMissing(self._schema, lacking)
-        self._locked(cursor, self._apply)
+        self._locked(cursor, self.apply)
 
     def rollback(self, cursor: Cursor, target: int) -> None:
         """Take back the migrations after *target*, the newest first; 0 leaves nothing."""
@@ -225,7 +225,8 @@ class Migrator:
         digest = hashlib.sha256(f"gaffer_schema_migrations:{self._schema}".encode()).digest()
         return int.from_bytes(digest[:8], signed=True)
 
-    def _apply(self, cursor: Cursor) -> None:
+    def apply(self, cursor: Cursor) -> None:
+        """Apply what lacks in the transaction that is open, where nobody else does."""
         cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [self._schema])
         if cursor.fetchone() is None:
             self._run(cursor, "CREATE SCHEMA {schema}")
