@@ -121,8 +121,15 @@ class Task(Generic[P, R]):
 
         The result is what the function returns, as its annotation says; an outcome such as
         `Complete` has what JSON has. Raise `InvalidArguments`, and `InvalidJob` behind
-        ``using(connection=...)``; else as `Gaffer.submit`.
+        ``using(connection=...)`` or an *on_conflict* other than ``"return"``; else as
+        `Gaffer.submit`.
         """
+        if self._on_conflict not in (None, "return"):
+            raise InvalidJob(
+                f"on_conflict={self._on_conflict!r}: submit waits for the job that holds the key; "
+                "use insert, and future",
+                keys=["on_conflict"],
+            )
         options: dict[str, Any] = {**self._options}
         if self._connection is not None:
             options["connection"] = self._connection

@@ -125,3 +125,14 @@ def test_a_submit_checks_its_arguments_and_inserts_nothing_that_is_wrong(app: Ga
 
     assert app.list("q") == []
     assert isinstance(task.submit(None), gaffer.ResultFuture)
+
+
+def test_submit_refuses_an_on_conflict_that_it_would_not_keep(manual: Gaffer) -> None:
+    task = manual.task(queue="plain")(plain)
+    manual.ensure_queue("plain", **quiet())
+
+    with pytest.raises(InvalidJob, match="on_conflict='raise': submit waits for the job that"):
+        task.using(on_conflict="raise", unique="k").submit(1)
+
+    assert manual.list("plain") == []
+    assert task.using(on_conflict="return", unique="k").submit(1).id
