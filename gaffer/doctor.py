@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gaffer.driver import Driver, Finding, JobFilter, JobState
+from gaffer.driver import Driver, Finding, JobState
 from gaffer.presence import Presence, presence
 
 __all__ = ["examined"]
@@ -14,8 +14,6 @@ __all__ = ["examined"]
 _LEASE = 20.0
 _CLOCK = 5.0
 """Seconds by which clocks may differ before it is told."""
-_LOOKED_AT = 100
-"""Available jobs of a queue, the oldest first, among which one that is due is looked for."""
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 
@@ -123,16 +121,11 @@ class _Look:
 
     def _queue(self, name: str) -> _Queue:
         stats = self._driver.job_stats(name)
-        waiting = JobFilter(queue=name, states=frozenset({JobState.AVAILABLE}), limit=_LOOKED_AT)
-        due = [
-            job.scheduled_at or job.created_at
-            for job in self._driver.job_list(waiting)
-            if job.scheduled_at is None or job.scheduled_at <= self._now
-        ]
+        since = stats[JobState.AVAILABLE].waiting_since
         return _Queue(
             name=name,
             paused=self._driver.queue_paused(name),
-            waits=(self._now - min(due)).total_seconds() if due else None,
+            waits=None if since is None else max(0.0, (self._now - since).total_seconds()),
             available=stats[JobState.AVAILABLE].count,
             failed=stats[JobState.FAILED].count,
             jobs=sum(one.count for one in stats.values()),

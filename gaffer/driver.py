@@ -263,7 +263,7 @@ class Driver(ABC):
     def job_stats(self, queue: str) -> Mapping[JobState, StateStats]:
         """Return the number of jobs in each of the five states, and their oldest and newest.
 
-        These are instants of `Job.entered_at`.
+        These are instants of `Job.entered_at`. Of available jobs, also since when one is due.
         """
 
     @abstractmethod

@@ -254,12 +254,16 @@ class JobFilter:
 class StateStats:
     """How many jobs of a queue are in one state, and when the first and last of them entered it.
 
-    *oldest* and *newest* are `None` when there is none.
+    *oldest* and *newest* are `None` when there is none. Of available jobs *waiting_since* is since
+    when the one waits that has been due for longest: a driver may tell an earlier instant, but none
+    from before that job was inserted. It is `None` if none is due, and for the other states. It
+    does not count for equality.
     """
 
     count: int = 0
     oldest: datetime | None = None
     newest: datetime | None = None
+    waiting_since: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,9 +168,15 @@ class ListsAsInserted(ModelStore):
 
 
 class CountsAllQueues(ModelStore):
-    def stats(self, queue: str, state: JobState) -> StateStats:
+    def stats(self, queue: str, state: JobState, now: datetime) -> StateStats:
         entered = [job.entered_at for job in self.of(None, state)]
         return StateStats(len(entered), min(entered, default=None), max(entered, default=None))
+
+
+class WaitsFromTheInsert(ModelStore):
+    def stats(self, queue: str, state: JobState, now: datetime) -> StateStats:
+        stats = super().stats(queue, state, now)
+        return replace(stats, waiting_since=stats.oldest) if state == "available" else stats
 
 
 class Milliseconds(ModelStore):

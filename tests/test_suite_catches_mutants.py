@@ -45,7 +45,7 @@ FOUND_BY = {
     "test_ended": ["EndedOnceClaimed", "GoneLeftOut"],
     "test_nodes": ["NeverSilent", "KeepsItsNode", "NodeForgotten"],
     "test_prunes": ["PrunesTheEdge", "PrunesOtherQueues"],
-    "test_lists": ["ListsAsInserted", "CountsAllQueues"],
+    "test_lists": ["ListsAsInserted", "CountsAllQueues", "WaitsFromTheInsert"],
     "test_values": ["Milliseconds", "JsonNormalised", "FloatsAsTheyCome", "SharesItsErrors"],
     "test_queues": ["PauseForgotten"],
     # What waits in vain for a fault waits long: one test for each is enough.

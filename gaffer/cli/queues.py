@@ -60,13 +60,13 @@ def _list(args: argparse.Namespace, out: Output) -> Exit:
 def _row(o: Opened, name: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
     stats, status = o.driver.job_stats(name), "paused" if o.driver.queue_paused(name) else "active"
     counts = {state.value: stats[state].count for state in JobState}
-    oldest = stats[JobState.AVAILABLE].oldest
-    waits = None if oldest is None else o.driver.now() - oldest
+    since = stats[JobState.AVAILABLE].waiting_since
+    waits = None if since is None else o.driver.now() - since
     value = {
         "queue": name,
         "status": status,
         **counts,
-        "oldest_available": None if oldest is None else oldest.isoformat(),
+        "waiting_since": None if since is None else since.isoformat(),
     }
     return (name, status, *counts.values(), None if waits is None else span(waits)), value
 

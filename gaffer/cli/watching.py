@@ -34,7 +34,7 @@ class Line:
     rate: float | None
     workers: int | None
     processes: int
-    oldest: datetime | None
+    since: datetime | None
 
     def cells(self, now: datetime) -> tuple[Any, ...]:
         """Return the cells of the line's row under `COLUMNS`."""
@@ -47,12 +47,12 @@ class Line:
             None if self.rate is None else f"{self.rate:.1f}",
             f"{self.executing}/{'∞' if self.workers is None else self.workers}",
             self.processes,
-            None if self.oldest is None else span(now - self.oldest),
+            None if self.since is None else span(now - self.since),
         )
 
     def plain(self) -> dict[str, Any]:
         """Return the line as JSON has it."""
-        oldest = None if self.oldest is None else self.oldest.isoformat()
+        since = None if self.since is None else self.since.isoformat()
         return {
             "queue": self.queue,
             "status": self.status,
@@ -62,7 +62,7 @@ class Line:
             "rate": self.rate,
             "workers": self.workers,
             "processes": self.processes,
-            "oldest_available": oldest,
+            "waiting_since": since,
         }
 
 
@@ -117,5 +117,5 @@ def _line(driver: Driver, name: str, alive: list[Presence], rates: Rates) -> Lin
         rate=rates.of(name),
         workers=None if None in workers else sum(one or 0 for one in workers),
         processes=len(serving),
-        oldest=stats[JobState.AVAILABLE].oldest,
+        since=stats[JobState.AVAILABLE].waiting_since,
     )

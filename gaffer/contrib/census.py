@@ -26,9 +26,9 @@ _log = logging.getLogger("gaffer.contrib.census")
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What a queue held: *stats* by state, and *waiting*, the age of its oldest available job.
+    """What a queue held: *stats* by state, and *waiting*, for how long a job has been due.
 
-    *waiting* is in seconds, `None` without such a job; *at* is a moment of the clock's `monotonic`.
+    *waiting* is in seconds, `None` if none is; *at* is a moment of the clock's `monotonic`.
     """
 
     stats: Mapping[JobState, StateStats]
@@ -122,7 +122,7 @@ class Census:
         except GafferError as error:  # deleted or stopped in between
             _log.debug("queue %r is not counted: %s", name, error)
             return True
-        oldest = stats[JobState.AVAILABLE].oldest
-        waiting = None if oldest is None else max(0.0, (now - oldest).total_seconds())
+        since = stats[JobState.AVAILABLE].waiting_since
+        waiting = None if since is None else max(0.0, (now - since).total_seconds())
         self._counts[name] = Count(stats, waiting, self._clock.monotonic())
         return True

@@ -221,8 +221,8 @@ _GAUGES: dict[str, tuple[str, ...]] = {
     "queue_stuck": ("1 while the queue claims nothing here: too many threads hang.", "queue"),
     "queue_unwritten_outcomes": ("Outcomes that wait here for the storage.", "queue"),
     "queue_jobs": ("Jobs in the storage, of all processes.", "queue", "state"),
-    "queue_oldest_available_age_seconds": (
-        "Since the oldest available job was inserted, scheduled ones included; 0 without any.",
+    "queue_oldest_due_age_seconds": (
+        "For how long the job waits that has been due for longest; 0 if none is due.",
         "queue",
     ),
     "queue_counted_age_seconds": ("How old the numbers of the storage are.", "queue"),
@@ -288,5 +288,5 @@ def _add_queue(families: dict[str, GaugeMetricFamily], name: str, queue: QueueHe
 def _add_count(families: dict[str, GaugeMetricFamily], name: str, count: Count, age: float) -> None:
     for state, stats in count.stats.items():
         families["queue_jobs"].add_metric([name, state.value], stats.count)
-    families["queue_oldest_available_age_seconds"].add_metric([name], count.waiting or 0.0)
+    families["queue_oldest_due_age_seconds"].add_metric([name], count.waiting or 0.0)
     families["queue_counted_age_seconds"].add_metric([name], age)

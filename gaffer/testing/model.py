@@ -142,7 +142,7 @@ class ModelDriver(Driver):
     def job_stats(self, queue: str) -> Mapping[JobState, StateStats]:
         """Return the number of jobs in each state, and when the first and last entered it."""
         with self._store.lock:
-            return {state: self._store.stats(queue, state) for state in JobState}
+            return {state: self._store.stats(queue, state, self.now()) for state in JobState}
 
     def job_claim(self, claim_: Claim) -> list[Job]:
         """Claim jobs."""

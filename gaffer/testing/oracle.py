@@ -140,10 +140,14 @@ class ModelStore:
             and (filter.node is None or self.owners.get(job.id) == filter.node)
         )
 
-    def stats(self, queue: str, state: JobState) -> StateStats:
+    def stats(self, queue: str, state: JobState, now: datetime) -> StateStats:
         """Return the number of jobs in a state, and when the first and last entered it."""
-        entered = [job.entered_at for job in self.of(queue, state)]
-        return StateStats(len(entered), min(entered, default=None), max(entered, default=None))
+        jobs = self.of(queue, state)
+        entered = [job.entered_at for job in jobs]
+        since = [job.scheduled_at or job.created_at for job in jobs if state == "available"]
+        due = [at for at in since if at <= now]
+        oldest, newest = min(entered, default=None), max(entered, default=None)
+        return StateStats(len(entered), oldest, newest, min(due, default=None))
 
     def claimable(self, claim: Claim) -> list[Job]:
         """Return the jobs that *claim* gets, in order."""

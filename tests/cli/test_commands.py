@@ -45,7 +45,7 @@ def test_queues_are_listed_with_their_jobs_by_state(mails: Queue, g: Gaffer, run
     assert line.split()[:7] == ["mails", "active", "2", "0", "0", "1", "0"]
     assert [one["queue"] for one in value.lines] == ["empty", "mails"]
     assert (value.lines[1]["available"], value.lines[1]["failed"]) == (2, 1)
-    assert value.lines[1]["oldest_available"] is not None
+    assert value.lines[1]["waiting_since"] is not None
 
 
 def test_a_queue_is_paused_and_resumed_and_what_is_so_already_is_refused(

@@ -1,10 +1,12 @@
-"""The rules for alerts speak of metrics that there are, and hold when they should."""
+"""The rules for alerts are what Prometheus understands, and speak of metrics that there are."""
 
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
+import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -35,6 +37,11 @@ def test_each_rule_speaks_of_metrics_that_there_are() -> None:
         assert named, rule
         # A counter's type is told under its name without the end, by some releases.
         assert {n for n in named if not {n, n.removesuffix("_total")} & known} == set(), rule
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_each_rule_can_be_read_by_prometheus(rule: dict[str, str]) -> None:
+    import_module("promql_parser").parse(rule["expr"])
 
 
 def test_each_rule_has_a_name_a_severity_and_what_to_do() -> None:

@@ -57,14 +57,17 @@ def test_a_scrape_says_how_many_jobs_are_in_each_state(
         "queue_jobs q failed": 0,
         "queue_jobs q cancelled": 0,
     }
-    assert 30 <= found["queue_oldest_available_age_seconds q"] < 60
+    assert 30 <= found["queue_oldest_due_age_seconds q"] < 60
     assert (found["live"], found["ready"]) == (1, 1)
 
 
-def test_a_queue_without_available_jobs_has_no_backlog_of_any_age(manual: Gaffer) -> None:
-    manual.create_queue("q")
+def test_a_queue_without_due_jobs_has_no_backlog_of_any_age(
+    manual: Gaffer, harness: DriverHarness
+) -> None:
+    manual.create_queue("q").insert(1, delay=3600)
+    harness.advance(60)
 
-    assert scrape(watching(manual))["queue_oldest_available_age_seconds q"] == 0
+    assert scrape(watching(manual))["queue_oldest_due_age_seconds q"] == 0
 
 
 def test_a_scrape_says_what_the_threads_of_this_process_do(gaffer_: Gaffer, gate: Gate) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from gaffer.driver import Driver, JobState, StateStats
 from gaffer.job import Complete, Fail
+from gaffer.testing.harness import DriverHarness
 from gaffer.testing.suite.scene import (
     after,
     finish,
@@ -192,6 +193,28 @@ def test_the_statistics_tell_when_a_state_was_entered_first_and_last(driver: Dri
             JobState.CANCELLED: StateStats(),
         }
     )
+
+
+def test_the_statistics_tell_since_when_a_job_is_due(
+    driver: Driver, harness: DriverHarness
+) -> None:
+    now = driver.now()
+    put(driver, now=now, scheduled_at=now + timedelta(seconds=3600))
+    assert driver.job_stats("q")[JobState.AVAILABLE].waiting_since is None
+
+    first = put(driver, now=now, scheduled_at=now + timedelta(seconds=60))
+    harness.advance(30)
+    assert driver.job_stats("q")[JobState.AVAILABLE].waiting_since is None
+
+    harness.advance(60)
+    since = driver.job_stats("q")[JobState.AVAILABLE].waiting_since
+    assert since is not None
+    assert first.created_at <= since <= now + timedelta(seconds=60)
+
+    put(driver, now=now - timedelta(seconds=10))
+    stats = dict(driver.job_stats("q"))
+    assert stats.pop(JobState.AVAILABLE).waiting_since == now - timedelta(seconds=10)
+    assert {one.waiting_since for one in stats.values()} == {None}
 
 
 def test_the_statistics_span_the_oldest_and_the_newest(driver: Driver) -> None:

@@ -141,14 +141,23 @@ class MemoryDriver(Driver):
         """Return count, oldest and newest of each state."""
         with self._storage.lock:
             index = self._storage.queues.get(queue)
-            entered = {
-                state: [job.entered_at for job in index.jobs[state].values()] if index else []
-                for state in JobState
-            }
-        return {
-            state: StateStats(len(at), min(at, default=None), max(at, default=None))
-            for state, at in entered.items()
-        }
+            jobs = {state: list(index.jobs[state].values()) if index else [] for state in JobState}
+        return {state: self._stats(some) for state, some in jobs.items()}
+
+    def _stats(self, jobs: Sequence[Job]) -> StateStats:
+        entered, now = [job.entered_at for job in jobs], self.now()
+        due = [
+            since
+            for job in jobs
+            if job.state is JobState.AVAILABLE
+            and (since := job.scheduled_at or job.created_at) <= now
+        ]
+        return StateStats(
+            len(jobs),
+            min(entered, default=None),
+            max(entered, default=None),
+            min(due, default=None),
+        )
 
     def job_claim(self, claim: Claim) -> list[Job]:
         """Claim jobs, in order."""

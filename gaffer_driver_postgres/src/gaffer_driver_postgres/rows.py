@@ -114,7 +114,7 @@ def _claimed_job(row: Sequence[Any], queue: str, now: datetime) -> Job:
 
 
 def stats_of(rows: Iterable[Sequence[Any]]) -> dict[JobState, StateStats]:
-    """Return what rows of (stored state, count, oldest, newest) say of each state."""
+    """Return what rows of (stored state, count, oldest, newest, waiting) say of each state."""
     found: dict[JobState, list[Sequence[Any]]] = {state: [] for state in JobState}
     for row in rows:
         if row[1]:
@@ -124,6 +124,7 @@ def stats_of(rows: Iterable[Sequence[Any]]) -> dict[JobState, StateStats]:
             sum(row[1] for row in some),
             _aware(min((row[2] for row in some), default=None)),
             _aware(max((row[3] for row in some), default=None)),
+            _aware(min((row[4] for row in some if row[4] is not None), default=None)),
         )
         for state, some in found.items()
     }

@@ -192,7 +192,7 @@ _TEXTS = {
         WHERE j.id IS NULL OR j.state IN ('completed', 'failed', 'cancelled')
     """,
     "job_delete": "SELECT {s}.delete_1(%s::uuid)",
-    "job_stats": "SELECT s.state, s.number, s.oldest, s.newest FROM {s}.stats_1(%s) s",
+    "job_stats": "SELECT s.state, s.number, s.oldest, s.newest, s.waiting FROM {s}.stats_1(%s) s",
     "job_claim": f"SELECT {_CLAIMED} FROM {{s}}.claim_1({_CLAIM}) c",
     "job_prune": "SELECT {s}.prune_1(%s, %s::text[], %s::timestamptz[], %s::int)",
     "node_beat": """

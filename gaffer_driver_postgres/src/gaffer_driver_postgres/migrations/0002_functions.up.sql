@@ -695,38 +695,49 @@ BEGIN
     );
 END $$;
 
--- How many jobs of a queue are in each state, and when the first and last of them entered it.
+-- How many jobs of a queue are in each state, and when the first and last of them entered it; and
+-- since when one is due. By its creation, if a claim has found it to be due, or it waits for others
+-- of its chain: for more, the table would have to be read.
 CREATE OR REPLACE FUNCTION {schema}.stats_1(p_queue text)
-RETURNS TABLE (state text, number bigint, oldest timestamp, newest timestamp)
+RETURNS TABLE (
+    state text, number bigint, oldest timestamp, newest timestamp, waiting timestamp
+)
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
+    v_now timestamptz := {schema}.clock();
     v_queue integer;
 BEGIN
     SELECT q.id INTO v_queue FROM {schema}.queues q WHERE q.name = p_queue;
     RETURN QUERY
-    SELECT s.state, s.number, s.oldest AT TIME ZONE 'UTC', s.newest AT TIME ZONE 'UTC'
+    SELECT s.state, s.number, s.oldest AT TIME ZONE 'UTC', s.newest AT TIME ZONE 'UTC',
+        s.waiting AT TIME ZONE 'UTC'
     FROM (
         SELECT 'available' AS state, count(*) AS number,
-            min(j.created_at) AS oldest, max(j.created_at) AS newest
+            min(j.created_at) AS oldest, max(j.created_at) AS newest, min(j.created_at) AS waiting
         FROM {schema}.jobs j WHERE j.queue_id = v_queue AND j.state = 'available'
         UNION ALL
-        SELECT 'scheduled', count(*), min(j.created_at), max(j.created_at)
+        SELECT 'scheduled', count(*), min(j.created_at), max(j.created_at), (
+            SELECT d.scheduled_at FROM {schema}.jobs d
+            WHERE d.queue_id = v_queue AND d.state = 'scheduled' AND d.scheduled_at <= v_now
+            ORDER BY d.queue_id, d.scheduled_at LIMIT 1
+        )
         FROM {schema}.jobs j WHERE j.queue_id = v_queue AND j.state = 'scheduled'
         UNION ALL
-        SELECT 'chained', count(*), min(j.created_at), max(j.created_at)
+        SELECT 'chained', count(*), min(j.created_at), max(j.created_at),
+            min(j.created_at) FILTER (WHERE j.scheduled_at IS NULL OR j.scheduled_at <= v_now)
         FROM {schema}.jobs j
         WHERE j.queue_id = v_queue AND j.state = 'chained' AND j.chain IS NOT NULL
         UNION ALL
         SELECT 'executing', count(*), min(coalesce(j.attempted_at, j.created_at)),
-            max(coalesce(j.attempted_at, j.created_at))
+            max(coalesce(j.attempted_at, j.created_at)), NULL
         FROM {schema}.jobs j WHERE j.queue_id = v_queue AND j.state = 'executing'
         UNION ALL
         (SELECT j.state, count(*),
             min(coalesce(j.completed_at, j.failed_at, j.cancelled_at, j.created_at)),
-            max(coalesce(j.completed_at, j.failed_at, j.cancelled_at, j.created_at))
+            max(coalesce(j.completed_at, j.failed_at, j.cancelled_at, j.created_at)), NULL
         FROM {schema}.jobs j
         WHERE j.queue_id = v_queue AND j.state IN ('completed', 'failed', 'cancelled')
         GROUP BY j.state)
