@@ -65,15 +65,9 @@ class Crew:
             self._hands -= 1
 
     def _work(self) -> None:
-        process = os.getpid()
         try:
             while (execution := self._todo.get()) is not None:
-                home = execution.run()
-                if os.getpid() != process:
-                    # The child of a job that forked. Threads that it has started, a driver's
-                    # most likely, would keep it for ever.
-                    os._exit(0)
-                if not home:
+                if not _ran(execution):
                     return
                 del execution  # or an idle thread would keep the job alive
         except JobTimeout:
@@ -105,9 +99,20 @@ class Here(Crew):
         """Run what waits; a job that is interrupted by Ctrl-C fails, and this raises it, too."""
         while self._waiting:
             execution = self._waiting.popleft()
-            execution.run()
+            _ran(execution)
             if _interrupted(execution):
                 raise KeyboardInterrupt
+
+
+def _ran(execution: Execution) -> bool:
+    """Run *execution*; return whether it ended here."""
+    process = os.getpid()
+    home = execution.run()
+    if os.getpid() != process:
+        # The child of a job that forked. Threads that it has started, a driver's most likely, would
+        # keep it for ever.
+        os._exit(0)
+    return home
 
 
 def _interrupted(execution: Execution) -> bool:

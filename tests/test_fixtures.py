@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from threading import Thread, current_thread
 
@@ -134,6 +135,19 @@ def test_ctrl_c_in_a_job_ends_the_test(gaffer_jobs: Jobs) -> None:
         gaffer_jobs.run(job)
 
     assert gaffer_jobs.drain() == []
+
+
+def test_the_child_of_a_job_that_forks_does_not_go_on_with_the_tests(gaffer_jobs: Jobs) -> None:
+    children: list[int] = []
+
+    def work(job: Job) -> None:
+        if child := os.fork():
+            children.append(child)
+
+    gaffer.ensure_queue("q", worker=work).insert(1)
+
+    assert gaffer_jobs.run().state is JobState.COMPLETED
+    assert [os.waitpid(child, 0)[1] for child in children] == [0]
 
 
 def test_a_job_may_run_another(gaffer_jobs: Jobs) -> None:
