@@ -75,12 +75,16 @@ class Scheduler:
         if latest is None:
             return
         jobs = [recurring(self._ledger, schedule, slot) for slot in slots]
-        try:
-            first = driver.schedule_advance(queue, schedule.key, last, latest, jobs)
-        except Conflict:  # a job of that slot is there: its insert is all that was wanted
-            first = driver.schedule_advance(queue, schedule.key, last, latest, []) and False
-        if first:
-            self._told(jobs)
+        while True:
+            try:
+                if driver.schedule_advance(queue, schedule.key, last, latest, jobs):
+                    self._told(jobs)
+                return
+            except Conflict as conflict:  # those jobs are there: that is all that was wanted
+                there = len(jobs)
+                jobs = [job for job in jobs if job.id not in conflict.ids]
+                if len(jobs) == there:
+                    raise
 
     def _told(self, jobs: list[Job]) -> None:
         self._ledger.announce(jobs, "runner")

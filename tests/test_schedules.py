@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -314,6 +315,22 @@ def test_a_slot_whose_job_is_there_already_is_passed(
 
     assert [job.payload for job in queue.list()] == ["by hand"]
     assert driver.schedule_last("q", schedule.key) == slot
+
+
+def test_a_missed_slot_whose_job_is_there_already_hinders_no_other(
+    make_gaffer: MakeGaffer, harness: DriverHarness, driver: Driver
+) -> None:
+    queue = hourly(make_gaffer(work=False), missed="all")
+    queue.poll()
+    harness.advance(3 * 3600)
+    [schedule] = queue.conf.schedules
+    slot = list(islice(schedule.back(driver.now()), 2))[1]
+    queue.insert("by hand", id=schedule.id_of("q", slot), delay=9000)
+
+    queue.poll()
+
+    payloads = [job.payload for job in queue.list()]
+    assert sorted(map(str, payloads)) == ["by hand", *[str({"report": 1})] * 2]
 
 
 def test_a_payload_that_cannot_be_made_is_tried_again_and_harms_no_other(
