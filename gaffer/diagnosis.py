@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,6 +10,7 @@ from typing import Any
 
 from gaffer.driver import Driver, Job, JobFilter, JobState
 from gaffer.presence import Presence, Served, presence
+from gaffer.wording import are, command, counted
 
 __all__ = ["Reason", "Why", "WhyCode", "why"]
 
@@ -133,17 +133,18 @@ class _Look:
             found += self._limit() or self._busy()
         yield from found
         if not found:
-            first = "it is the next to be claimed"
-            text = f"nothing is wrong; {ahead.count} jobs are ahead" if ahead.count else first
+            text = "it is the next to be claimed"
+            if ahead.count:
+                text = f"nothing is wrong; {counted(ahead.count)} {are(ahead.count)} ahead"
             yield Reason(code=WhyCode.WAITING, text=text, facts={"ahead": ahead.count})
         elif found[-1].code in (WhyCode.LIMIT, WhyCode.BUSY) and ahead.count:
-            text = f"then {ahead.count} jobs are ahead of it"
+            text = f"then {counted(ahead.count)} {are(ahead.count)} ahead of it"
             yield Reason(code=WhyCode.WAITING, text=text, facts={"ahead": ahead.count})
 
     def _paused(self) -> Iterator[Reason]:
         queue = self._job.queue
         if self._driver.queue_paused(queue):
-            text = f"queue {queue!r} is paused; `gaffer resume {shlex.quote(queue)}` ends that"
+            text = f"queue {queue!r} is paused; `{command('resume', queue)}` ends that"
             yield Reason(code=WhyCode.PAUSED, text=text)
 
     def _not_due(self) -> Iterator[Reason]:
@@ -205,8 +206,8 @@ class _Look:
             return []
         ids = [str(job.id) for job in executing[:_MOST]]
         more = f" and {len(executing) - _MOST} more" if len(executing) > _MOST else ""
-        text = f"{limit} jobs of queue {queue!r} may execute at once, and do: "
-        facts = {"limit": limit, "jobs": ids}
+        do, facts = "does" if limit == 1 else "do", {"limit": limit, "jobs": ids}
+        text = f"{counted(limit)} of queue {queue!r} may execute at once, and {do}: "
         return [Reason(code=WhyCode.LIMIT, text=f"{text}{', '.join(ids)}{more}", facts=facts)]
 
     def _busy(self) -> list[Reason]:

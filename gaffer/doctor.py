@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gaffer.driver import Driver, Finding, JobState
 from gaffer.presence import Presence, presence
+from gaffer.wording import are, command, counted
 
 __all__ = ["examined"]
 
@@ -99,7 +99,7 @@ class _Look:
                 yield from _unused(queue)
             elif queue.paused:
                 yield _finding_of(
-                    queue, "warning", "paused", "it is paused", f"gaffer resume {shlex.quote(name)}"
+                    queue, "warning", "paused", "it is paused", command("resume", name)
                 )
             elif not queue.served:
                 yield _finding_of(
@@ -115,8 +115,8 @@ class _Look:
                     "warning",
                     "behind",
                     "its workers do not keep up",
-                    f"more workers or processes; gaffer jobs list --queue {shlex.quote(name)} "
-                    "--state executing shows what they do",
+                    "more workers or processes; "
+                    f"{command('jobs list', queue=name, state='executing')} shows what they do",
                 )
 
     def _queue(self, name: str) -> _Queue:
@@ -141,8 +141,8 @@ class _Look:
             yield Finding(
                 severity="error",
                 code="lost",
-                text=f"queue {queue!r}: {len(jobs)} jobs are executing in processes that give no "
-                "sign of life, and nobody works the queue to settle them",
+                text=f"queue {queue!r}: {counted(len(jobs))} {are(len(jobs))} executing in "
+                "processes that give no sign of life, and nobody works the queue to settle them",
                 remedy="start a worker: gaffer work MODULE",
                 facts={"queue": queue, "jobs": [str(job.id) for job in jobs[:10]]},
             )
@@ -152,8 +152,8 @@ def _finding_of(queue: _Queue, severity: str, code: str, why: str, remedy: str) 
     return Finding(
         severity=severity,  # type: ignore[arg-type]
         code=code,
-        text=f"queue {queue.name!r}: {queue.available} jobs are available, the oldest that is due "
-        f"for {queue.waits:.0f} s, and {why}",
+        text=f"queue {queue.name!r}: {counted(queue.available)} {are(queue.available)} available, "
+        f"the oldest that is due for {queue.waits:.0f} s, and {why}",
         remedy=remedy,
         facts={"queue": queue.name, "available": queue.available, "waits": queue.waits},
     )
@@ -164,8 +164,8 @@ def _failed(queue: _Queue) -> Iterator[Finding]:
         yield Finding(
             severity="info",
             code="failed",
-            text=f"queue {queue.name!r} keeps {queue.failed} jobs that have failed for good",
-            remedy=f"gaffer jobs list --queue {shlex.quote(queue.name)} --state failed",
+            text=f"queue {queue.name!r} keeps {counted(queue.failed)} that failed for good",
+            remedy=command("jobs list", queue=queue.name, state="failed"),
             facts={"queue": queue.name, "failed": queue.failed},
         )
 

@@ -24,6 +24,7 @@ from gaffer.retry import Retry
 from gaffer.roster import Roster
 from gaffer.step import Mark
 from gaffer.suspects import Suspects
+from gaffer.wording import counted
 from gaffer.writing import Claiming
 
 __all__ = ["Intake"]
@@ -140,7 +141,7 @@ class Intake:
         self._outbox.released(unable)
         self.claims.noted()
         if unable:
-            error = RuntimeError(f"no thread for {len(unable)} jobs; they are released")
+            error = RuntimeError(f"no thread for {counted(len(unable))}; released")
             self._failed(self.retry, error)
         return started
 

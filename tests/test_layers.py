@@ -22,7 +22,7 @@ LAYERS = {
     module: layer
     for layer, modules in enumerate(
         [
-            "errors clock ids token",
+            "errors clock ids token wording",
             "job checks conf codec info pace portion health schedules",
             "machine events failures forms batches",
             "driver annotations letter",

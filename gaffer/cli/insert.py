@@ -13,6 +13,7 @@ from gaffer.cli.arguments import count, instant, job_id, seconds
 from gaffer.cli.exits import Exit, UsageError
 from gaffer.cli.opening import opened
 from gaffer.cli.output import Output
+from gaffer.wording import counted
 
 __all__ = ["add"]
 
@@ -55,7 +56,7 @@ def _run(args: argparse.Namespace, out: Output) -> Exit:
             number = o.g.insert_many(
                 queue, _values(_lines(args.payload)), returning=False, **options
             )
-            out.say(f"{number} jobs inserted", {"queue": queue, "inserted": number})
+            out.say(f"{counted(number)} inserted", {"queue": queue, "inserted": number})
         else:
             [payload] = _values(["".join(_lines(args.payload))])
             job = o.g.insert(queue, payload, **options)

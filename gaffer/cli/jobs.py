@@ -14,6 +14,7 @@ from gaffer.cli.opening import opened
 from gaffer.cli.output import Output
 from gaffer.cli.selecting import add_filters, filtered, selected
 from gaffer.cli.views import COLUMNS, cells, page, plain
+from gaffer.wording import counted
 
 __all__ = ["add"]
 
@@ -105,5 +106,5 @@ def _act(args: argparse.Namespace, out: Output) -> Exit:
             else:
                 out.say(f"{job.id} {becomes}", {"id": str(job.id), "became": becomes})
     if not args.ids and not args.yes:
-        out.say(f"{number} jobs; --yes to {args.verb} them", {"jobs": number, "done": False})
+        out.say(f"{counted(number)}; --yes to {args.verb} them", {"jobs": number, "done": False})
     return worst

@@ -11,6 +11,7 @@ from gaffer.cli.exits import Exit
 from gaffer.cli.opening import Opened, opened
 from gaffer.cli.output import Output
 from gaffer.cli.views import span
+from gaffer.wording import counted
 
 __all__ = ["add"]
 
@@ -93,5 +94,5 @@ def _prune(args: argparse.Namespace, out: Output) -> Exit:
         ages = {} if known else {state.value: None for state in JobState}
         o.g.update_queue(queue, prune={"max_age": {**ages, **dict(args.max_age)}})
         number = len(o.g.prune(queue))
-    out.say(f"{number} jobs deleted", {"queue": args.queue, "deleted": number})
+    out.say(f"{counted(number)} deleted", {"queue": args.queue, "deleted": number})
     return Exit.DONE

@@ -9,6 +9,7 @@ from gaffer.cli.arguments import count, rate
 from gaffer.cli.exits import Exit
 from gaffer.cli.opening import opened
 from gaffer.cli.output import Output
+from gaffer.wording import counted
 
 __all__ = ["add"]
 
@@ -27,6 +28,9 @@ def _run(args: argparse.Namespace, out: Output) -> Exit:
     with opened(args) as o:
         redriven = o.g.redrive(o.queue(args.queue), rate=args.rate, limit=args.limit)
     left = {str(id): reason for id, reason in redriven.left.items()}
-    lines = [f"{redriven.sent} jobs sent back", *(f"{id} stays: {why}" for id, why in left.items())]
+    lines = [
+        f"{counted(redriven.sent)} sent back",
+        *(f"{id} stays: {why}" for id, why in left.items()),
+    ]
     out.say("\n".join(lines), {"sent": redriven.sent, "left": left})
     return Exit.NO if left else Exit.DONE

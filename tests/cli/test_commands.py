@@ -182,7 +182,7 @@ def test_jobs_that_filters_choose_are_told_first_and_changed_after_a_yes(
         pass
 
     asked = run("jobs", "retry", "--queue", "mails", "--error", "no 2")
-    assert (asked.code, asked.out) == (0, "1 jobs; --yes to retry them\n")
+    assert (asked.code, asked.out) == (0, "1 job; --yes to retry them\n")
     assert len(mails.list(state="failed")) == 3
     assert run("jobs", "retry", "--state", "failed", "--yes").code == 0
     assert len(mails.list(state="available")) == 3
