@@ -77,8 +77,9 @@ def test_a_job_whose_id_is_taken_keeps_the_slot_from_moving(driver: Driver) -> N
     taken = driver.job_write([new_job("q", "there")])[0]
     jobs = [new_job("q", 1), new_job("q", 2, id=taken.id)]
 
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict) as refused:
         driver.schedule_advance("q", "s", NOW, after(60), jobs)
+    assert list(refused.value.ids) == [taken.id]
 
     assert driver.schedule_last("q", "s") == NOW
     assert ids(listed(driver)) == [taken.id]

@@ -241,11 +241,13 @@ class Writer:
         """Insert new *jobs* in *cursor*'s transaction; raise `Conflict` for ids that are taken."""
         statement, values = self.statement(Batch(new=[], others=list(jobs)))
         try:
-            cursor.execute(statement, values)
+            with cursor.connection.transaction():
+                cursor.execute(statement, values)
         except psycopg.Error as error:
-            if error.sqlstate == "23505":
-                raise Conflict(job.id for job in jobs) from error
-            raise
+            if error.sqlstate != "23505":
+                raise
+            explain(self._sql, cursor, jobs)
+            raise Conflict(job.id for job in jobs) from error  # it was there, and is gone
 
     def statement(self, batch: Batch) -> tuple[str, Sequence[Any]]:
         """Return the statement of *batch*, which is not empty, and its parameters."""
