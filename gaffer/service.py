@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from gaffer.clock import monotonic
+
 __all__ = ["Service", "in_service"]
 
 _log = logging.getLogger("gaffer.service")
@@ -89,10 +91,14 @@ class Service:
 
     def join(self, timeout: float) -> bool:
         """Wait up to *timeout* seconds for the thread's end; return whether it has ended."""
-        with self._lock:  # a start that is under way counts
-            started = self._thread is not None
+        deadline = monotonic() + timeout
+        # A start that is under way counts. It may hang: the system decides when a thread runs.
+        if not self._lock.acquire(timeout=max(0.0, timeout)):
+            return False
+        started = self._thread is not None
+        self._lock.release()
         if started and not self.inside:
-            self._ended.wait(max(0.0, timeout))
+            self._ended.wait(max(0.0, deadline - monotonic()))
         return not self.running
 
     def poke(self) -> None:

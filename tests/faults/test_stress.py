@@ -19,7 +19,7 @@ from gaffer.service import Service
 from gaffer.testing.doubles import start_stop_stress
 from gaffer.watchdog import Watchdog
 from gaffer_driver_memory import MemoryDriver, Storage
-from tests.rig.waiting import KEEP, threads, together, until
+from tests.rig.waiting import KEEP, PATIENCE, threads, together, took, until
 
 DOCUMENTED = (
     gaffer.AlreadyActive,
@@ -151,6 +151,33 @@ def test_a_service_withstands_starts_and_stops_by_many_at_once() -> None:
     service = start_stop_stress(_service)
 
     assert service.join(5)
+
+
+def test_who_waits_for_a_service_waits_no_longer_although_its_thread_does_not_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """F42."""
+    service, begun, go = _service(), threading.Event(), threading.Event()
+    start = threading.Thread.start
+
+    def slow(thread: threading.Thread) -> None:
+        if thread.name == service.name:
+            begun.set()
+            assert go.wait(PATIENCE)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", slow)
+    starting = threading.Thread(target=service.start, daemon=True)
+    starting.start()
+    assert begun.wait(PATIENCE)
+
+    with took(0, 5):
+        assert not service.join(0.1)
+
+    go.set()
+    starting.join(PATIENCE)
+    service.stop()
+    assert service.join(PATIENCE)
 
 
 def test_a_heartbeat_withstands_starts_and_stops_by_many_at_once() -> None:
