@@ -1,4 +1,8 @@
-"""An exception in one of gaffer's own threads, at whatever bytecode: service goes on within 5 s."""
+"""An exception in one of gaffer's own threads, at whatever bytecode: service goes on within 5 s.
+
+But not in one that just starts another: on Python 3.11 the exception may strike the newborn thread,
+before it has said that it runs, and whoever starts it waits for that for ever.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,14 @@ import logging
 import random
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
 
 import gaffer
 from gaffer_driver_memory import MemoryDriver
-from tests.rig.waiting import KEEP, Recorder, busy, shoot, states, threads, until
+from tests.rig.waiting import KEEP, Recorder, busy, shoot, states, threads, unlocked_logs, until
 
 
 class Boom(Exception):
@@ -20,6 +25,13 @@ class Boom(Exception):
 
 
 THROWN = [Boom, SystemExit, KeyboardInterrupt, MemoryError]
+
+
+@pytest.fixture(autouse=True)
+def unlocked() -> Iterator[None]:
+    """Let no shot leave a lock of the log behind."""
+    with unlocked_logs():
+        yield
 
 
 def thread_of(suffix: str) -> threading.Thread:
@@ -107,7 +119,8 @@ def test_no_job_is_lost_or_doubled_by_exceptions_at_random_moments_of_the_runner
     runs: Counter[UUID] = Counter()
     queue = g.ensure_queue("q", worker=lambda job: runs.update([job.id]), max_workers=4, prune=KEEP)
     runner = thread_of("q:runner")
-    inserted: set[UUID] = set()
+    inserted = {job.id for job in queue.insert_many([0] * 4)}
+    until(lambda: runs.keys() == inserted)  # it has started all threads that it needs
 
     for _ in range(10):
         jobs = queue.insert_many(range(25))
@@ -126,17 +139,19 @@ def test_a_second_exception_right_behind_the_first_does_not_end_a_thread(
 ) -> None:
     """F10."""
     queue = g.ensure_queue("q", worker=lambda job: None, prune=KEEP)
+    queue.insert("first")
+    seen.wait(gaffer.JobCompleted)
     runner = thread_of("q:runner")
-    for number in range(3):
+    for number in range(1, 4):
         shoot(runner, Boom)
         queue.insert(number)
-        seen.wait(gaffer.RunnerFailed, number + 1, timeout=6)
+        seen.wait(gaffer.RunnerFailed, number, timeout=6)
         shoot(runner, Boom)  # lands while it pauses because of the first
         until(lambda: not runner.is_alive() or len(seen.of(gaffer.JobCompleted)) > number, 6)  # noqa: B023
 
     queue.insert("last")
 
-    seen.wait(gaffer.JobCompleted, 4, timeout=6)
+    seen.wait(gaffer.JobCompleted, 5, timeout=6)
 
 
 def test_a_watchdog_ends_jobs_in_time_after_any_exception(g: gaffer.Gaffer, seen: Recorder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +11,14 @@ import pytest
 import gaffer
 from gaffer_driver_memory import MemoryDriver
 from tests.faults.test_internal_threads import THROWN, thread_of
-from tests.rig.waiting import KEEP, shoot, states
+from tests.rig.waiting import KEEP, shoot, states, unlocked_logs
+
+
+@pytest.fixture(autouse=True)
+def unlocked() -> Iterator[None]:
+    """Let no shot leave a lock of the log behind."""
+    with unlocked_logs():
+        yield
 
 
 @pytest.mark.parametrize("error", THROWN)

@@ -17,12 +17,19 @@ from gaffer.driver import DriverUnavailable
 from gaffer_driver_postgres import PostgresDriver
 from tests.conftest import Calling
 from tests.rig.proxy import Proxy
-from tests.rig.waiting import shoot, threads, until
+from tests.rig.waiting import shoot, threads, unlocked_logs, until
 
 from .conftest import MakeDriver
 from .waking import Wakes
 
 THROWN = [RuntimeError, SystemExit, KeyboardInterrupt, MemoryError]
+
+
+@pytest.fixture(autouse=True)
+def unlocked() -> Iterator[None]:
+    """Let no shot leave a lock of the log behind."""
+    with unlocked_logs():
+        yield
 
 
 @contextmanager

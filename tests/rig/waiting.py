@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import random
 import socket
 import threading
@@ -77,6 +78,42 @@ def shoot(thread: threading.Thread, error: type[BaseException]) -> None:
     raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
     assert thread.ident is not None
     raise_in(ctypes.c_ulong(thread.ident), ctypes.py_object(error))
+
+
+class _NoLock:
+    """Stands in for a lock of `logging`."""
+
+    def acquire(self, *_: object) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def unlocked_logs() -> Iterator[None]:
+    """Have `logging` take no locks meanwhile.
+
+    A thread that is shot at while it logs would leave one locked for good: whatever logs next, or
+    the next test begins, waits for ever.
+    """
+    handlers = list(logging.getLogger().handlers)
+    before = logging._lock, [handler.lock for handler in handlers]  # type: ignore[attr-defined]
+    logging._lock = _NoLock()  # type: ignore[attr-defined]
+    for handler in handlers:
+        handler.lock = _NoLock()  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        logging._lock, locks = before  # type: ignore[attr-defined]
+        for handler, lock in zip(handlers, locks, strict=True):
+            handler.lock = lock
 
 
 def threads(prefix: str = "gaffer:") -> list[threading.Thread]:
