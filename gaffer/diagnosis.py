@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from gaffer.driver import Driver, Job, JobFilter, JobState
+from gaffer.failures import in_a_line
 from gaffer.presence import Presence, Served, presence
 from gaffer.wording import are, command, counted
 
@@ -91,7 +92,7 @@ class _Look:
         text = f"it is {job.state.value} for {_span(self._now - job.entered_at)}"
         if job.state is not JobState.COMPLETED:
             if job.errors:
-                text += f", after {_error(job)}"
+                text += f", after {in_a_line(job.errors[0].error)}"
             text += "; `gaffer jobs retry` has it tried again"
         return Reason(code=WhyCode.ENDED, text=text, facts={"state": job.state.value})
 
@@ -152,7 +153,7 @@ class _Look:
         if due is not None and due > self._now:
             text = f"it is not due before {due.isoformat()}, in {_span(due - self._now)}"
             if job.errors and job.attempt:
-                text += f": a retry, after {_error(job)}"
+                text += f": a retry, after {in_a_line(job.errors[0].error)}"
             yield Reason(code=WhyCode.NOT_DUE, text=text, facts={"due": due.isoformat()})
 
     def _serving(self) -> list[tuple[Presence, Served]]:
@@ -227,13 +228,6 @@ class _Look:
 def _name(node: Presence) -> str:
     where = f" (pid {node.pid} on {node.host})" if node.pid is not None else ""
     return f"node {node.node}{where}"
-
-
-def _error(job: Job) -> str:
-    error = job.errors[0].error
-    if isinstance(error, dict):
-        return ": ".join(str(error[key]) for key in ("type", "message") if key in error)
-    return str(error)
 
 
 def _span(length: timedelta) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from gaffer import codec
 from gaffer.job import JSON
 
-__all__ = ["failure", "lost", "timed_out"]
+__all__ = ["failure", "in_a_line", "lost", "timed_out"]
 
 _MAX_MESSAGE = 2 * 2**10
 _MAX_TRACEBACK = 16 * 2**10
@@ -60,3 +60,12 @@ def lost(lease: float) -> JSON:
         "message": f"lost: the node that ran it was silent for {lease:g} s",
         "traceback": "",
     }
+
+
+def in_a_line(error: JSON, longest: int = 200) -> str:
+    """Return what an attempt failed of in one line: the type and the message, if it has these."""
+    if isinstance(error, dict) and "type" in error:
+        text = f"{error['type']}: {error.get('message', '')}".strip(": ")
+    else:
+        text = error if isinstance(error, str) else codec.shown(error)
+    return codec.text(" ".join(text.split()), longest)

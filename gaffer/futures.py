@@ -26,6 +26,7 @@ from gaffer.errors import (
     ResultTimeout,
 )
 from gaffer.execution import breathe, running, shielded
+from gaffer.failures import in_a_line
 from gaffer.forms import Misfit
 from gaffer.job import JSON, Job, JobState
 from gaffer.ledger import Ledger
@@ -239,7 +240,4 @@ def _decoded(job: Job) -> JSON:
 
 def _last_words(job: Job) -> str:
     """Return in one line what the last attempt failed of."""
-    error = job.errors[0].error if job.errors else None
-    if isinstance(error, dict) and "type" in error:
-        return codec.text(f"{error['type']}: {error.get('message', '')}".strip(": "), 200)
-    return codec.shown(error)
+    return in_a_line(job.errors[0].error if job.errors else None)

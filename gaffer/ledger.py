@@ -40,6 +40,7 @@ from gaffer.failures import lost
 from gaffer.ids import job_id, job_ids
 from gaffer.job import INCOMPLETE, Job, JobFilter, JobState, Outcome, StateStats
 from gaffer.step import Step
+from gaffer.tally import Tally
 from gaffer.unique import Unique, exists, require_keys
 from gaffer.writing import Claiming, Writing, insert_surely
 
@@ -83,7 +84,7 @@ class Ledger:
         self._waits = waits
         self.max_bytes = max_bytes
         self.late = 0  # results that came too late and were dropped
-        self.ended = 0  # steps that were written here: nearly all are ends of attempts
+        self.tally = Tally()
         self.writings = 0  # how often a step was written here: tells the pruner that there is work
         self.configure(conf)
 
@@ -286,7 +287,7 @@ class Ledger:
         writing = Writing(self.driver, steps, self.ledger_of, claiming)
         writing.run()
         self.writings += 1
-        self.ended += len(writing.written)
+        self.tally.count(writing.written)
         if self._waits:
             self._waits.ended([step.after for step in writing.written])
         if self.heard or any(step.forwarding for step in writing.written):

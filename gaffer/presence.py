@@ -24,7 +24,9 @@ _LEASE = 20.0
 class Served:
     """How a process serves a queue: its limits, and whether it claims nothing for now.
 
-    *ended*: how many attempts of it have ended there, however; `None`: it does not say.
+    *ended*: how many attempts of it have ended there, however, and *failed* how many of these with
+    an error, of which *last_error* is the newest, in a line, and *last_error_at* its instant as ISO
+    8601. `None`: it does not say, or there was none.
     """
 
     max_workers: int | None
@@ -32,6 +34,9 @@ class Served:
     draining: bool
     stuck: bool
     ended: int | None = None
+    failed: int | None = None
+    last_error: str | None = None
+    last_error_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +105,24 @@ def _served(value: Any) -> Served:
         found = given.get(name)
         return found if isinstance(found, int) else None
 
+    def text(name: str) -> str | None:
+        found = given.get(name)
+        return found if isinstance(found, str) else None
+
+    def instant(name: str) -> str | None:
+        try:
+            found = datetime.fromisoformat(text(name) or "")
+        except ValueError:
+            return None
+        return None if found.utcoffset() is None else found.isoformat()
+
     return Served(
         max_workers=number("max_workers"),
         global_max_workers=number("global_max_workers"),
         draining=bool(given.get("draining")),
         stuck=bool(given.get("stuck")),
         ended=number("ended"),
+        failed=number("failed"),
+        last_error=text("last_error"),
+        last_error_at=instant("last_error_at"),
     )

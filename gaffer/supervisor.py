@@ -343,12 +343,16 @@ class Supervisor:
 
     def served(self) -> Served:
         """Return how this process serves the queue."""
+        tally = self.ledger.tally
         return Served(
             max_workers=self.conf.max_workers,
             global_max_workers=self.conf.global_max_workers,
             draining=self.runner.draining,
             stuck=self.runner.stuck,
-            ended=self.ledger.ended,
+            ended=tally.ended,
+            failed=tally.failed,
+            last_error=tally.last_error,
+            last_error_at=None if tally.last is None else tally.last.at.isoformat(),
         )
 
     def health(self) -> QueueHealth:

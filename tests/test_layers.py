@@ -27,7 +27,7 @@ LAYERS = {
             "machine events failures forms batches",
             "driver annotations letter",
             "ledger step writing unique selection discovery service asking interrupt retry lookout "
-            "parameters presence diagnosis doctor",
+            "parameters presence diagnosis doctor tally",
             "watchdog execution crew heartbeat turn suspects",
             "runner intake roster outbox claims pruner hand drivers logs redrive futures results "
             "scheduler",
@@ -52,6 +52,8 @@ PEERS = {
     ("diagnosis", "presence"),
     ("doctor", "presence"),
     ("ledger", "step"),
+    ("ledger", "tally"),
+    ("tally", "step"),
     ("ledger", "writing"),
     ("ledger", "unique"),
     ("crew", "execution"),

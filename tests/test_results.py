@@ -111,7 +111,7 @@ def test_a_job_that_failed_for_good_raises_with_its_errors(deaf: Gaffer) -> None
     queue.poll()
     queue.poll()
 
-    with pytest.raises(ResultFailed, match="attempt 2 of 2: 'last'") as raised:
+    with pytest.raises(ResultFailed, match="attempt 2 of 2: last") as raised:
         future.result(PATIENCE)
     assert [error.error for error in raised.value.errors] == ["last", "first"]
     assert raised.value.job is not None
@@ -217,7 +217,7 @@ def test_what_ended_badly_elsewhere_raises(
 
     there(worker).poll()
 
-    with pytest.raises(error, match="'no'"):
+    with pytest.raises(error, match=r"no'?$"):
         future.result(PATIENCE)
 
 

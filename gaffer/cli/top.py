@@ -13,7 +13,7 @@ from gaffer.cli.exits import Exit, UsageError
 from gaffer.cli.keys import Keys
 from gaffer.cli.opening import opened
 from gaffer.cli.output import Output
-from gaffer.cli.watching import COLUMNS, Line, Rates, looked
+from gaffer.cli.watching import COLUMNS, Line, Watch, looked
 from gaffer.driver import Driver
 
 __all__ = ["add"]
@@ -34,7 +34,7 @@ def _run(args: argparse.Namespace, out: Output) -> Exit:
     with opened(args) as o:
         if args.once or out.as_json:
             now = o.driver.now()
-            lines = looked(o.driver, Rates())
+            lines = looked(o.driver, Watch())
             out.rows(COLUMNS, [(line.cells(now), line.plain()) for line in lines])
         else:
             _live(o.driver, args.interval)
@@ -43,10 +43,10 @@ def _run(args: argparse.Namespace, out: Output) -> Exit:
 
 def _live(driver: Driver, interval: float) -> None:
     with _screen() as show, Keys() as keys, suppress(KeyboardInterrupt):
-        rates, lines, trouble = Rates(), list[Line](), ""
+        watch, lines, trouble = Watch(), list[Line](), ""
         while True:
             try:
-                lines, trouble = looked(driver, rates), ""
+                lines, trouble = looked(driver, watch), ""
             except DriverUnavailable as error:  # the last table stays, and it is told
                 trouble = str(error)
             show(lines, driver, trouble)
@@ -77,7 +77,8 @@ def _screen() -> Iterator[Any]:
             style = "red" if line.status == "stuck" else style
             cells = ["-" if one is None else str(one) for one in line.cells(now)]
             table.add_row(*cells, style=style)
-        live.update(Group(table, Text(trouble, style="red")), refresh=True)
+        errors = "\n".join(text for line in lines if (text := line.trouble(now)))
+        live.update(Group(table, "", Text(errors), Text(trouble, style="red")), refresh=True)
 
     with Live(auto_refresh=False, screen=True) as live:
         yield shown

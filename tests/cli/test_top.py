@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -10,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gaffer import Gaffer
-from gaffer.cli.watching import Rates
-from gaffer.presence import Presence, Served
+from gaffer import Gaffer, Job
+from gaffer.cli.watching import Line, Rates
+from gaffer.driver import Node
+from gaffer.presence import Presence, Served, presence
 from tests.cli.conftest import Run
 from tests.rig.waiting import until
 
@@ -34,7 +36,7 @@ def told(node: str, ended: int | None, at: float) -> Presence:
 
 
 def test_a_rate_is_what_ended_between_two_beats_over_all_processes() -> None:
-    rates = Rates()
+    rates = Rates(lambda served: served.ended)
 
     rates.note([told("a", 100, 0), told("b", 7, 1)])
     assert rates.of("q") is None
@@ -48,7 +50,7 @@ def test_a_rate_is_what_ended_between_two_beats_over_all_processes() -> None:
 
 
 def test_a_process_that_does_not_count_has_no_rate() -> None:
-    rates = Rates()
+    rates = Rates(lambda served: served.ended)
 
     for at in (0, 5):
         rates.note([told("a", None, at)])
@@ -65,7 +67,7 @@ def test_one_table_is_printed_without_a_terminal(g: Gaffer, run: Run) -> None:
 
     header, line = text.out.splitlines()
     assert header.split()[:3] == ["QUEUE", "STATUS", "AVAILABLE"]
-    assert line.split()[:8] == ["mails", "paused", "2", "0", "0", "-", "0/0", "0"]
+    assert line.split()[:9] == ["mails", "paused", "2", "0", "0", "-", "-", "0/0", "0"]
     assert (value.json["available"], value.json["status"]) == (2, "paused")
 
 
@@ -79,6 +81,43 @@ def test_the_processes_that_work_a_queue_and_their_workers_are_counted(
         line = run("top", "--json").json
 
     assert (line["workers"], line["processes"]) == (7, 1)
+
+
+def test_errors_are_told_with_the_beats_also_of_jobs_that_are_gone(
+    url: str, g: Gaffer, run: Run
+) -> None:
+    def work(job: Job) -> None:
+        raise ValueError(f"no address\n{'x' * 500}")
+
+    g.ensure_queue("mails")
+    g.insert("mails", 1)
+    with Gaffer(url, beat_interval=0.05) as worker:
+        worker.ensure_queue("mails", worker=work, max_attempts=1, prune={"interval": 0.05})
+        until(lambda: run("top", "--json").json["last_error"])
+        line = run("top", "--json").json
+
+    assert line["last_error"].startswith("ValueError: no address xxx")
+    assert len(line["last_error"]) < 130
+    assert datetime.fromisoformat(line["last_error_at"]).utcoffset() == timedelta(0)
+
+
+def test_an_instant_that_is_none_is_not_told() -> None:
+    about = {"queues": {"q": {"last_error": "x", "last_error_at": "yesterday"}}}
+    node = Node(name="n", beat_at=NOON, about=json.dumps(about))
+
+    queues = presence(node, NOON).queues
+
+    assert queues is not None
+    assert queues["q"].last_error_at is None
+
+
+def test_a_queue_that_fails_has_its_newest_error_below_the_table() -> None:
+    line = Line(
+        queue="mails", status="active", available=0, executing=0, failed=1, rate=None, errors=1.0,
+        error="ValueError: no", error_at=NOON, workers=1, processes=1, since=None,
+    )  # fmt: skip
+
+    assert line.trouble(NOON + timedelta(seconds=90)) == "mails, 1m 30s ago: ValueError: no"
 
 
 def test_without_the_extra_a_live_table_says_what_to_install(
