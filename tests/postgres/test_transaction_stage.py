@@ -202,17 +202,37 @@ def test_keys_schedules_and_results_are_kept(
         jobs.assert_inserted("q", 5)
 
 
+@pytest.mark.parametrize("commits", ["meanwhile", "afterwards"])
 def test_nothing_is_left_even_if_the_test_commits(
-    server: str, admin: psycopg.Connection, gaffer_clock: ManualClock
+    commits: str, server: str, admin: psycopg.Connection, gaffer_clock: ManualClock
 ) -> None:
     before = schemas(admin)
     with psycopg.connect(server) as connection:
         with Jobs(gaffer_clock, TransactionStage(connection, clock=gaffer_clock)) as jobs:
             jobs.take(gaffer.default)
             gaffer.ensure_queue("q").insert(1)
-        connection.commit()
+            if commits == "meanwhile":
+                connection.commit()
+        if commits == "afterwards":
+            connection.commit()
+        connection.rollback()
 
     assert schemas(admin) <= before
+
+
+def test_a_test_that_rolls_back_all_of_it_ends_with_its_own_error(
+    plain: psycopg.Connection, gaffer_clock: ManualClock
+) -> None:
+    with Jobs(gaffer_clock, TransactionStage(plain, clock=gaffer_clock)) as jobs:
+        jobs.take(gaffer.default)
+        queue = gaffer.ensure_queue("q")
+        plain.rollback()
+
+        with pytest.raises(DriverError, match="was rolled back or committed"):
+            queue.insert(1)
+        plain.execute("SELECT 1")
+        with pytest.raises(DriverError, match="was rolled back or committed"):
+            queue.insert(1)
 
 
 def test_a_transaction_that_failed_ends_the_test_with_its_own_error(

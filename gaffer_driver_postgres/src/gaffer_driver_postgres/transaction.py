@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -34,6 +34,12 @@ CREATE OR REPLACE FUNCTION {s}.clock() RETURNS timestamptz LANGUAGE sql VOLATILE
 AS $$ SELECT current_setting('gaffer.now')::timestamptz $$
 """
 _NOW = "SELECT set_config('gaffer.now', %s, true)"
+_GONE = (
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedFunction,
+)
+_ENDED = "the test's transaction was rolled back or committed: its jobs belong to that alone"
 
 
 class _Inside(Connections):
@@ -46,6 +52,7 @@ class _Inside(Connections):
         self._lent = connection
         self._now = now
         self._owner = threading.get_ident()
+        self.begun = False  # whether the tables were made in the transaction
 
     @property
     def mine(self) -> bool:
@@ -53,8 +60,11 @@ class _Inside(Connections):
         return threading.get_ident() == self._owner
 
     def _once(self, work: Work[T], timeout: float) -> T:
-        with self._savepoint() as cursor:
-            return work(cursor)
+        try:
+            with self._savepoint() as cursor:
+                return work(cursor)
+        except _GONE as error:
+            raise DriverError(_ENDED) from error
 
     @contextmanager
     def alone(self, what: str) -> Iterator[Cursor]:
@@ -82,6 +92,8 @@ class _Inside(Connections):
         if status is TransactionStatus.INERROR:
             raise DriverError("the test's transaction has failed: go back to a savepoint first")
         if status is TransactionStatus.IDLE:
+            if self.begun:
+                raise DriverError(_ENDED)
             if self._lent.autocommit:
                 raise DriverError(
                     "no transaction is open on the test's connection: begin one, to be rolled back"
@@ -134,14 +146,18 @@ class TransactionDriver(PostgresDriver):
                 self._migrator.apply(cursor_of(self._lent, binary=False))
                 cursor.execute(_CLOCK.format(s=self._sql.schema))
             self._storage = self._place(cursor)
+        self._inside.begun = True
 
     def drop(self) -> None:
-        """Drop the tables, unless the transaction is over or has failed: then they are gone."""
-        status = self._lent.info.transaction_status
-        if self._storage is not None and status is TransactionStatus.INTRANS:
-            with self._connections.alone("end") as cursor:
-                cursor.execute("SET LOCAL client_min_messages = warning")
-                cursor.execute(f"DROP SCHEMA {self._sql.schema} CASCADE")
+        """Drop the tables, should the transaction be committed; if it has failed, they are gone."""
+        usable = (TransactionStatus.INTRANS, TransactionStatus.IDLE)
+        if self._storage is None or self._lent.info.transaction_status not in usable:
+            return
+        # Not behind the checks of a call: where the test has committed, this is to be, too.
+        with self._lent.transaction():
+            cursor = cursor_of(self._lent)
+            cursor.execute("SET LOCAL client_min_messages = warning")
+            cursor.execute(f"DROP SCHEMA IF EXISTS {self._sql.schema} CASCADE")
 
     def now(self) -> datetime:
         """Return the clock's instant."""
@@ -165,6 +181,11 @@ class TransactionDriver(PostgresDriver):
         """Note that *node* is alive; nobody waits for the beats of other threads."""
         if self._inside.mine:
             super().node_beat(node)
+
+    def node_leave(self, node: str) -> None:
+        """Forget a node, unless it is forgotten with the transaction."""
+        with suppress(DriverError):
+            super().node_leave(node)
 
     def node_tell(self, node: str, about: str) -> None:
         """Keep what a node says of itself, if the thread of the test tells it."""
