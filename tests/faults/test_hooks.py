@@ -143,7 +143,7 @@ def test_a_hook_that_waits_for_its_queue_gets_an_answer_within_its_timeout(
                 ends.append("done")
             except TimeoutError as error:
                 ends.append(type(error).__name__)
-            ends.append(time.monotonic() - began < 0.6)
+            ends.append(time.monotonic() - began < 5)
 
     queue = g.ensure_queue("q", worker=lambda job: None, hooks=[hook], prune=KEEP)
 

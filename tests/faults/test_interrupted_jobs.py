@@ -228,7 +228,7 @@ def test_a_job_that_blocks_in_a_sleep_is_failed_in_time_and_abandoned_until_it_w
     """F32."""
     queue = g.ensure_queue(
         "q",
-        worker=lambda job: time.sleep(1.0 if job.payload == "slow" else 0),
+        worker=lambda job: time.sleep(3.0 if job.payload == "slow" else 0),
         interrupt=True,
         timeout=0.1,
         max_attempts=1,
@@ -239,12 +239,13 @@ def test_a_job_that_blocks_in_a_sleep_is_failed_in_time_and_abandoned_until_it_w
     slow = queue.insert("slow")
 
     seen.wait(gaffer.JobFailed)
-    assert time.monotonic() - began < 0.1 + 0.25
+    assert time.monotonic() - began < 2.0
     assert queue.info().workers.abandoned == 1
     quick = queue.insert("quick")
-    seen.wait(gaffer.JobCompleted, timeout=0.6)
+    seen.wait(gaffer.JobCompleted)
+    assert queue.info().workers.abandoned == 1
 
-    until(lambda: queue.info().workers.abandoned == 0, 3)
+    until(lambda: queue.info().workers.abandoned == 0, 10)
     assert queue.get(slow.id).state is gaffer.JobState.FAILED
     assert queue.get(quick.id).state is gaffer.JobState.COMPLETED
 

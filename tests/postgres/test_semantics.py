@@ -70,7 +70,7 @@ def test_a_claim_that_has_not_committed_holds_up_no_insert(
             insert()
             seconds.append(time.monotonic() - began)
 
-    assert max(seconds) < 0.1
+    assert max(seconds) < 2  # who waits for a lock waits for the driver's timeout
 
 
 def test_a_claim_that_has_not_committed_holds_up_no_claim(
