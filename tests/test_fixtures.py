@@ -436,3 +436,12 @@ def test_tests_may_run_in_any_order(pytester: pytest.Pytester) -> None:
     )
 
     pytester.runpytest_subprocess().assert_outcomes(passed=3, failed=1)
+
+
+def test_no_job_is_run_beyond_the_global_limit_of_its_queue(gaffer_jobs: Jobs) -> None:
+    limited = gaffer.ensure_queue("limited", worker=lambda job: None, global_max_workers=1)
+    crashed, other = limited.insert(1), limited.insert(2)
+    gaffer_jobs.run(crashed, crash="before_settle")
+
+    with pytest.raises(LookupError, match="global_max_workers"):
+        gaffer_jobs.run(other)

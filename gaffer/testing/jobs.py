@@ -183,8 +183,15 @@ class Jobs:
             raise LookupError(f"job {job.id} waits for {ahead[0].id}, before it in its chain")
         for gaffer, queue in self._worked():
             if queue == known.queue:
+                self._check_limit(gaffer, queue)
                 return self._step(gaffer, queue, known, crash, reraise)
         raise LookupError(f"queue {known.queue!r} has no worker here, or is paused")
+
+    def _check_limit(self, gaffer: Gaffer, queue: str) -> None:
+        # The claim of a certain job does not count, as that of the next one does.
+        limit = gaffer.get_queue(queue).global_max_workers
+        if limit is not None and len(self._storage_jobs(JobState.EXECUTING, queue)) >= limit:
+            raise LookupError(f"queue {queue!r} has {limit} executing, its global_max_workers")
 
     def _step(
         self, gaffer: Gaffer, queue: str, job: Job | None, crash: Crash | None, reraise: bool
