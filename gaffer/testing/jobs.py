@@ -63,7 +63,7 @@ class Jobs:
     @property
     def inserted(self) -> list[Job]:
         """The jobs that were inserted, in order, as they were then."""
-        return list(self._stage.inserted)
+        return self._stage.inserted
 
     def __iter__(self) -> Iterator[Job]:
         return iter(self.inserted)
@@ -111,9 +111,11 @@ class Jobs:
         is due, or *job* is not.
         """
         ran = self._run_next(crash, reraise) if job is None else self._run(job, crash, reraise)
-        if ran is None:
-            raise LookupError("no job is due: insert one, or advance the clock")
-        return ran
+        if ran is not None:
+            return ran
+        if job is not None:
+            raise LookupError(f"job {job.id} was not claimed: is its queue drained or stuck here?")
+        raise LookupError("no job is due: insert one, or advance the clock")
 
     def drain(self, limit: int = 1000) -> list[Job]:
         """Run until nothing is due; return the jobs in the order they ran, as they were then.
@@ -198,14 +200,14 @@ class Jobs:
     ) -> Job | None:
         if crash is not None:
             return self._crash(gaffer, queue, job, crash)
-        given = self._stage.give_one(queue, None if job is None else job.id)
-        if not reraise:
-            gaffer.poll(queue)
-        else:
-            with watched(gaffer, queue) as raised:
+        with self._stage.one(queue, None if job is None else job.id) as given:
+            if not reraise:
                 gaffer.poll(queue)
-            if raised:
-                raise raised[0]
+            else:
+                with watched(gaffer, queue) as raised:
+                    gaffer.poll(queue)
+                if raised:
+                    raise raised[0]
         return self._now(given[0]) if given else None
 
     def _crash(self, gaffer: Gaffer, queue: str, job: Job | None, crash: Crash) -> Job | None:
@@ -214,9 +216,9 @@ class Jobs:
         dying = self._stage.dying()
         with alone(dying, self._clock) as doomed:
             doomed.ensure_queue(queue, worker=worker)
-            given = dying.give_one(queue, None if job is None else job.id)
-            doomed.poll(queue)
-        self._stage.inserted += dying.inserted
+            with dying.one(queue, None if job is None else job.id) as given:
+                doomed.poll(queue)
+        self._stage.note(dying.inserted)
         return self._now(given[0]) if given else None
 
 

@@ -6,7 +6,8 @@ A driver becomes a stage by inheriting from `Stage` before its own class.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -22,7 +23,7 @@ class Stage(Driver):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.inserted: list[Job] = []
+        self._noted: list[Job] = []
         self._next: list[tuple[str, UUID | None, list[Job]]] = []
 
     @abstractmethod
@@ -37,22 +38,35 @@ class Stage(Driver):
     def take(self, id: UUID, claim: Claim) -> list[Job]:
         """Claim the job of this *id*, if it is available."""
 
+    @property
+    def inserted(self) -> list[Job]:
+        """The jobs that were inserted, in order, as they were then."""
+        return list(self._noted)
+
+    def note(self, jobs: Sequence[Job]) -> None:
+        """Note that *jobs* were inserted, here or by a handle that `dying` has given."""
+        self._noted += jobs
+
     def close(self) -> None:
         """Leave nothing behind; the test has ended."""
 
-    def give_one(self, queue: str, id: UUID | None) -> list[Job]:
-        """Let the next claim of *queue* give one job: the one of that *id*, or the first.
+    @contextmanager
+    def one(self, queue: str, id: UUID | None) -> Iterator[list[Job]]:
+        """Have the next claim of *queue* in the block give one job: that of *id*, or the first.
 
-        Return a list that is empty until then: what it gives.
+        Give a list that is empty until then: what it gives.
         """
         given: list[Job] = []
         self._next = [(queue, id, given)]
-        return given
+        try:
+            yield given
+        finally:
+            self._next = []
 
     def job_write(self, jobs: Sequence[Job], connection: Any = None) -> list[Job]:
         """Write jobs, and note those that are new."""
         written = super().job_write(jobs, connection)  # type: ignore[safe-super]
-        self.inserted += [job for job in jobs if job.revision == 0]
+        self.note([job for job in jobs if job.revision == 0])
         return written
 
     def schedule_advance(
@@ -65,7 +79,7 @@ class Stage(Driver):
     ) -> bool:
         """Keep the slot of a schedule, and note its jobs if they are inserted."""
         moved = super().schedule_advance(queue, name, expected, slot, jobs)
-        self.inserted += jobs if moved else []
+        self.note(jobs if moved else [])
         return moved
 
     def job_claim(self, claim: Claim) -> list[Job]:

@@ -163,6 +163,9 @@ def test_what_the_program_rolls_back_takes_its_jobs_along(
             queue.insert(1, connection=plain)
         kept = queue.insert(2)
 
+        jobs.assert_inserted("q", count=1)
+        jobs.assert_not_inserted("q", 1)
+        assert jobs.inserted == [kept]
         assert [job.id for job in jobs.drain()] == [kept.id]
 
 

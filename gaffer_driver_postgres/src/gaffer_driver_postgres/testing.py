@@ -5,6 +5,7 @@ A fixture called ``gaffer_stage`` that returns a `TransactionStage` has ``gaffer
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from gaffer.driver import Claim, Driver, Job, JobState, claim
@@ -24,6 +25,29 @@ class TransactionStage(Stage, TransactionDriver):
     READ COMMITTED, and whoever began it rolls it back. *clock* is the fixture ``gaffer_clock``.
     Raise `DriverError` for a connection that cannot be used.
     """
+
+    def start(self) -> None:
+        """Make the tables, and one of what was inserted: it forgets what is rolled back."""
+        super().start()
+        make = f"CREATE TABLE IF NOT EXISTS {self._sql.schema}.noted (id uuid)"
+        self._call("make a table", lambda c: c.execute(make))
+
+    @property
+    def inserted(self) -> list[Job]:
+        """The jobs that were inserted, in order, but for those that the program rolled back."""
+        if self._storage is None:
+            return []
+        rows = self._read("look for what was inserted", f"SELECT id FROM {self._sql.schema}.noted")
+        there = {id for (id,) in rows}
+        return [job for job in super().inserted if job.id in there]
+
+    def note(self, jobs: Sequence[Job]) -> None:
+        """Note that *jobs* were inserted, in the transaction that they are part of."""
+        super().note(jobs)
+        note = f"INSERT INTO {self._sql.schema}.noted SELECT unnest(%s::uuid[])"
+        ids = [job.id for job in jobs]
+        if ids:
+            self._call("note a job", lambda c: c.execute(note, [ids]))
 
     def stands_in_for(self, driver: Driver | str) -> bool:
         """Return whether *driver* keeps jobs in memory or in PostgreSQL; neither is touched."""
