@@ -102,7 +102,7 @@ def failing(folder: Path, part: str, drivers: list[str]) -> tuple[set[str], str]
     command += ["-p", "gaffer.testing.plugin", *(f"--driver={name}" for name in drivers)]
     command += ["-p", "hurry", "--pyargs", f"gaffer.testing.suite.{part}"]
     # The machine is given time to find rare faults; the rest is aimed at them.
-    examples = "300" if part == "test_stateful" else "25"
+    examples = "400" if part == "test_stateful" else "25"
     environment = {**os.environ, "PYTHONPATH": str(folder), "GAFFER_EXAMPLES": examples}
     environment.pop("PYTEST_ADDOPTS", None)
     done = subprocess.run(
