@@ -10,7 +10,7 @@ from uuid import UUID
 
 from gaffer.clock import Clock
 from gaffer.conf import QueueConf
-from gaffer.crew import Crew
+from gaffer.crew import Crew, Here
 from gaffer.execution import Execution, Report
 from gaffer.job import Job
 from gaffer.step import Mark, mark
@@ -77,6 +77,11 @@ class Roster:
             self._begin(execution)
         self._crew.run(started)
         return started, [execution.job for execution in unable]
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether jobs run only in the thread of who polls."""
+        return isinstance(self._crew, Here)
 
     def work(self) -> None:
         """Run in the caller's thread what waits for that; see `gaffer.crew.Here`."""

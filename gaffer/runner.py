@@ -100,6 +100,11 @@ class Runner:
         return min((at for at in since if at is not None), default=None)
 
     @property
+    def rehearses(self) -> bool:
+        """Whether a test runs jobs by hand, on a clock that stands still: nobody should wait."""
+        return self.roster.by_hand and not self.service.running
+
+    @property
     def serving(self) -> bool:
         """Whether this process works the queue: by a worker, or by hand."""
         return self.ledger.conf.worker is not None or self.intake.claims.by_hand_ever

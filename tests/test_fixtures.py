@@ -124,6 +124,19 @@ def test_what_is_started_by_the_program_runs_on_threads(gaffer_jobs: Jobs) -> No
     assert [thread.name for thread in threads] == ["gaffer:q:worker-1"]
 
 
+def test_nobody_waits_for_jobs_that_only_the_test_can_run(gaffer_jobs: Jobs) -> None:
+    gaffer.ensure_queue("d")
+    queue = gaffer.ensure_queue("q", worker=failing("no"), max_attempts=1, forward={"failed": "d"})
+    queue.insert_many([1, 2])
+
+    with pytest.raises(gaffer.FlushTimeout, match="2 available"):
+        queue.flush()
+    gaffer_jobs.drain()
+    gaffer.redrive("d", rate=0.001)
+    gaffer_jobs.drain()
+    queue.flush()
+
+
 def test_ctrl_c_in_a_job_ends_the_test(gaffer_jobs: Jobs) -> None:
     def work(job: Job) -> None:
         raise KeyboardInterrupt

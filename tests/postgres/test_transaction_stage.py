@@ -301,6 +301,19 @@ def test_a_stricter_transaction_is_refused(server: str, gaffer_clock: ManualCloc
             driver.start()
 
 
+def test_threads_are_refused_where_they_are_asked_for(
+    plain: psycopg.Connection, gaffer_clock: ManualClock
+) -> None:
+    with Jobs(gaffer_clock, TransactionStage(plain, clock=gaffer_clock)) as jobs:
+        jobs.take(gaffer.default)
+        gaffer.ensure_queue("q", worker=lambda job: None).insert(1)
+
+        with pytest.raises(DriverError, match="'q' cannot be worked by threads"):
+            gaffer.start()
+
+        assert len(jobs.drain()) == 1
+
+
 def test_other_threads_keep_out_of_the_transaction(
     plain: psycopg.Connection, gaffer_clock: ManualClock
 ) -> None:

@@ -201,4 +201,8 @@ class TransactionDriver(PostgresDriver):
         return super().job_ended(ids) if self._inside.mine else {}
 
     def subscribe(self, queue: str, interval: float, wake: Callable[[], None]) -> None:
-        """Decline: nobody else can insert."""
+        """Refuse: who subscribes is a thread of gaffer's own that is about to start."""
+        raise DriverError(
+            f"queue {queue!r} cannot be worked by threads: jobs inside a test's transaction are "
+            "for the thread of the test; run them by gaffer_jobs or poll()"
+        )
