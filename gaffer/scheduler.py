@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from gaffer import codec, machine
 from gaffer.conf import check_job
@@ -26,6 +26,8 @@ _LONGEST = 30.0
 """Seconds between looks at the clock, which may have been set."""
 _AGAIN = 5.0
 """Seconds until a slot is tried again that could not be dealt with."""
+_ASTRAY = timedelta(seconds=60)
+"""A last slot that is further ahead would keep its schedule silent until then."""
 
 
 class Scheduler:
@@ -70,6 +72,10 @@ class Scheduler:
         last = driver.schedule_last(queue, schedule.key)
         if last is None:  # it is new: nothing was missed
             driver.schedule_advance(queue, schedule.key, None, now, [])
+            return
+        if last - now > _ASTRAY:  # the storage's clock was ahead, and was set back
+            _log.warning("%r of queue %r was at %s; it goes on from now", schedule, queue, last)
+            driver.schedule_advance(queue, schedule.key, last, now, [])
             return
         latest, slots = schedule.due(last, now)
         if latest is None:

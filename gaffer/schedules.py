@@ -43,8 +43,8 @@ class Recurring(ABC):
     ) -> None:
         if missed not in ("latest", "all", "skip"):
             raise _wrong(f"missed={shown(missed)}: must be 'latest', 'all' or 'skip'")
-        if name is not None and not (isinstance(name, str) and 0 < len(name) <= 200):
-            raise _wrong(f"name={shown(name)}: must be text of 1 to 200 characters")
+        if name is not None and not _kept(name):
+            raise _wrong(f"name={shown(name)}: must be text of 1 to 200 characters, without NUL")
         if unknown := options.keys() - _OPTIONS:
             raise _wrong(f"unknown: {', '.join(sorted(unknown))}; known are {sorted(_OPTIONS)}")
         self.what = what
@@ -169,11 +169,13 @@ class Every(Recurring):
     ) -> None:
         try:
             self.interval = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-        except (TypeError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise _wrong(f"Every: {error}") from None
         if not timedelta(seconds=1) <= self.interval <= timedelta(seconds=_LONGEST):
             raise _wrong(f"Every: {self.interval} is not between a second and a year")
-        what = f"every {self.interval.total_seconds():g} s"
+        # Every digit counts: what says something else has another key.
+        length = f"{self.interval.total_seconds():.6f}".rstrip("0").rstrip(".")
+        what = f"every {length} s"
         super().__init__(what, payload, name, missed, options)
 
     def next(self, after: datetime) -> datetime | None:
@@ -186,6 +188,13 @@ class Every(Recurring):
         while number >= 0:
             yield _EPOCH + self.interval * number
             number -= 1
+
+
+def _kept(name: Any) -> bool:
+    """Return whether storage can keep *name*."""
+    if not isinstance(name, str) or not 0 < len(name) <= 200 or "\0" in name:
+        return False
+    return name == name.encode("utf-8", "ignore").decode()  # no half of a character
 
 
 def _expression(given: Any) -> str:

@@ -53,6 +53,12 @@ def test_an_interval_is_counted_from_one_beginning() -> None:
     assert [next(back), next(back)] == [at("2026-06-01T12:05:00Z"), at("2026-06-01T12:00:00Z")]
 
 
+def test_intervals_that_differ_have_keys_that_differ() -> None:
+    keys = [Every(days=30).key, Every(days=30, seconds=1).key, Every(seconds=1.5).key]
+
+    assert keys == ["every 2592000 s", "every 2592001 s", "every 1.5 s"]
+
+
 def test_a_daily_slot_of_the_hour_that_is_left_out_comes_right_after_it() -> None:
     night = Cron("30 2 * * *", timezone="Europe/Stockholm")
 
@@ -145,6 +151,9 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: Cron("0 0 * * *", timezone="../etc/passwd"), "timezone="),
     (lambda: Cron("0 0 * * *", missed="some"), "missed='some'"),  # type: ignore[arg-type]
     (lambda: Cron("0 0 * * *", name=""), "name=''"),
+    (lambda: Every(minutes=5, name="a\0b"), "without NUL"),
+    (lambda: Every(minutes=5, name="\ud800"), "without NUL"),
+    (lambda: Every(seconds=float("nan")), "Every: "),
     (lambda: Cron("0 0 * * *", delay=5), "unknown: delay"),
     (lambda: Every(), "not between a second and a year"),
     (lambda: Every(days=400), "not between a second and a year"),
@@ -214,6 +223,21 @@ def test_a_new_schedule_begins_with_its_next_slot(manual: Gaffer, harness: Drive
     assert job.scheduled_at is not None
     assert job.scheduled_at.minute == job.scheduled_at.second == 0
     assert queue.poll() == 0
+
+
+def test_a_schedule_goes_on_after_the_clock_was_ahead_for_a_while(
+    manual: Gaffer, harness: DriverHarness, driver: Driver, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = hourly(manual)
+    [schedule] = queue.conf.schedules
+    ahead = driver.now() + timedelta(days=400)
+    driver.schedule_advance("q", schedule.key, None, ahead, [])
+
+    queue.poll()
+    harness.advance(3600)
+
+    assert queue.poll() == 1
+    assert "goes on from now" in caplog.text
 
 
 def test_a_payload_may_be_made_of_its_slot(manual: Gaffer, harness: DriverHarness) -> None:

@@ -62,7 +62,7 @@ def test_a_table_without_autovacuum_is_told(
 ) -> None:
     assert of(driver, "autovacuum") is None
 
-    admin.execute(f'ALTER TABLE "{schema}".jobs SET (autovacuum_enabled = false)'.encode())
+    admin.execute(f'ALTER TABLE "{schema}".jobs SET (autovacuum_enabled = off)'.encode())
 
     finding = of(driver, "autovacuum")
     assert finding is not None

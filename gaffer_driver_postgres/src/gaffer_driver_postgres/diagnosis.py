@@ -47,8 +47,9 @@ _SETTINGS = """
 """
 _TABLE = """
     SELECT t.n_live_tup, t.n_dead_tup, coalesce(
-        (SELECT 'autovacuum_enabled=false' = ANY (c.reloptions) FROM pg_class c
-         WHERE c.oid = t.relid), false)
+        (SELECT NOT o.option_value::boolean
+         FROM pg_class c, pg_options_to_table(c.reloptions) o
+         WHERE c.oid = t.relid AND o.option_name = 'autovacuum_enabled'), false)
     FROM pg_stat_all_tables t WHERE t.relid = %s::regclass
 """
 
@@ -85,7 +86,7 @@ def _holders(read: Read) -> Iterator[Finding]:
             severity="warning",
             code="prepared",
             text=f"a prepared transaction holds up vacuum for {seconds:.0f} s: {gid}",
-            remedy=f"COMMIT PREPARED or ROLLBACK PREPARED {gid!r}",
+            remedy=f"COMMIT PREPARED or ROLLBACK PREPARED {_literal(gid)}",
             facts={"gid": gid, "seconds": seconds},
         )
     for name, age in read("replication slots", _SLOTS, ()):
@@ -94,9 +95,14 @@ def _holders(read: Read) -> Iterator[Finding]:
             code="slot",
             text=f"replication slot {name!r} is not used, and holds up vacuum for {age} "
             "transactions",
-            remedy=f"SELECT pg_drop_replication_slot({name!r}), if nobody needs it any more",
+            remedy=f"SELECT pg_drop_replication_slot({_literal(name)}), if nobody needs it",
             facts={"slot": name, "age": age},
         )
+
+
+def _literal(text: str) -> str:
+    """Return *text* as SQL has it."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _settings(read: Read) -> Iterator[Finding]:
