@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 from uuid import NAMESPACE_OID, UUID, uuid5
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from gaffer import checks
 from gaffer.codec import shown
 from gaffer.errors import InvalidQueueConf
 from gaffer.job import JSON
@@ -192,9 +193,11 @@ class Every(Recurring):
 
 def _kept(name: Any) -> bool:
     """Return whether storage can keep *name*."""
-    if not isinstance(name, str) or not 0 < len(name) <= 200 or "\0" in name:
+    try:
+        checks.name(f"{name}")  # as the key has it
+    except ValueError:
         return False
-    return name == name.encode("utf-8", "ignore").decode()  # no half of a character
+    return isinstance(name, str)
 
 
 def _expression(given: Any) -> str:

@@ -44,6 +44,7 @@ PEERS = {
     ("conf", "checks"),
     ("conf", "codec"),
     ("conf", "schedules"),
+    ("schedules", "checks"),
     ("schedules", "codec"),
     ("schedules", "job"),
     ("checks", "job"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 import pytest
 
@@ -42,6 +44,24 @@ def test_a_transaction_that_is_open_for_long_is_named(
         assert f"pg_terminate_backend({report.info.backend_pid})" in finding.remedy
 
     assert of(driver, "transaction") is None
+
+
+def test_names_that_a_remedy_holds_are_quoted_for_sql() -> None:
+    rows: dict[str, list[tuple[Any, ...]]] = {
+        "prepared transactions": [("it's", 900.0)],
+        "replication slots": [("it's", 7)],
+        "settings": [("on", "on", "on", 100, 1)],
+    }
+
+    def read(what: str, statement: str, values: Any) -> list[tuple[Any, ...]]:
+        return rows.get(what, [])
+
+    found = diagnosis.diagnosed(read, "gaffer.jobs", pooled=False)
+
+    assert [one.remedy.partition(",")[0] for one in found] == [
+        "COMMIT PREPARED or ROLLBACK PREPARED 'it''s'",
+        "SELECT pg_drop_replication_slot('it''s')",
+    ]
 
 
 def test_settings_that_lose_jobs_are_told(database: str, make_driver: MakeDriver) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
+from psycopg.sql import quote
+
 from gaffer.driver import Finding
 
 __all__ = ["diagnosed"]
@@ -86,7 +88,7 @@ def _holders(read: Read) -> Iterator[Finding]:
             severity="warning",
             code="prepared",
             text=f"a prepared transaction holds up vacuum for {seconds:.0f} s: {gid}",
-            remedy=f"COMMIT PREPARED or ROLLBACK PREPARED {_literal(gid)}",
+            remedy=f"COMMIT PREPARED or ROLLBACK PREPARED {quote(gid)}",
             facts={"gid": gid, "seconds": seconds},
         )
     for name, age in read("replication slots", _SLOTS, ()):
@@ -95,14 +97,9 @@ def _holders(read: Read) -> Iterator[Finding]:
             code="slot",
             text=f"replication slot {name!r} is not used, and holds up vacuum for {age} "
             "transactions",
-            remedy=f"SELECT pg_drop_replication_slot({_literal(name)}), if nobody needs it",
+            remedy=f"SELECT pg_drop_replication_slot({quote(name)}), if nobody needs it",
             facts={"slot": name, "age": age},
         )
-
-
-def _literal(text: str) -> str:
-    """Return *text* as SQL has it."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _settings(read: Read) -> Iterator[Finding]:
