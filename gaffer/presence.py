@@ -25,8 +25,8 @@ class Served:
     """How a process serves a queue: its limits, and whether it claims nothing for now.
 
     *ended*: how many attempts of it have ended there, however, and *failed* how many of these with
-    an error, of which *last_error* is the newest, in a line, and *last_error_at* its instant as ISO
-    8601. `None`: it does not say, or there was none.
+    an error, of which *last_error* is the newest, in a line, and *last_error_at* its instant.
+    `None`: it does not say, or there was none.
     """
 
     max_workers: int | None
@@ -36,7 +36,7 @@ class Served:
     ended: int | None = None
     failed: int | None = None
     last_error: str | None = None
-    last_error_at: str | None = None
+    last_error_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ def told(
     """Return the text that `presence` reads."""
     served = {name: asdict(one) for name, one in queues.items()}
     about = {"pid": pid, "host": host, "lease": lease, "listening": listening, "queues": served}
-    return json.dumps(about)
+    return json.dumps(about, default=datetime.isoformat)
 
 
 def presence(node: Node, now: datetime) -> Presence:
@@ -109,12 +109,12 @@ def _served(value: Any) -> Served:
         found = given.get(name)
         return found if isinstance(found, str) else None
 
-    def instant(name: str) -> str | None:
+    def instant(name: str) -> datetime | None:
         try:
             found = datetime.fromisoformat(text(name) or "")
         except ValueError:
             return None
-        return None if found.utcoffset() is None else found.isoformat()
+        return None if found.utcoffset() is None else found
 
     return Served(
         max_workers=number("max_workers"),

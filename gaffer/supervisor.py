@@ -352,7 +352,7 @@ class Supervisor:
             ended=tally.ended,
             failed=tally.failed,
             last_error=tally.last_error,
-            last_error_at=None if tally.last is None else tally.last.at.isoformat(),
+            last_error_at=None if tally.last is None else tally.last.at,
         )
 
     def health(self) -> QueueHealth:

@@ -150,7 +150,7 @@ def _line(driver: Driver, name: str, alive: list[Presence], watch: Watch) -> Lin
 
 def _last_error(serving: list[Served]) -> tuple[str | None, datetime | None]:
     told = [
-        (datetime.fromisoformat(served.last_error_at), served.last_error)
+        (served.last_error_at, served.last_error)
         for served in serving
         if served.last_error is not None and served.last_error_at is not None
     ]
