@@ -29,6 +29,9 @@ __all__ = ["Crew", "Here"]
 class Crew:
     """Runs executions on threads called ``gaffer:<queue>:worker-<n>``, as many as are needed."""
 
+    here = False
+    """Whether executions run in the thread of who polls."""
+
     def __init__(self, queue: str) -> None:
         self._name = f"gaffer:{queue}:worker"
         self._numbers = count(1)
@@ -79,6 +82,8 @@ class Here(Crew):
 
     For tests: a job then sees what belongs to their thread, a connection of Django's for example.
     """
+
+    here = True
 
     def __init__(self, queue: str) -> None:
         super().__init__(queue)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from gaffer.clock import Clock
 from gaffer.conf import QueueConf
-from gaffer.crew import Crew, Here
+from gaffer.crew import Crew
 from gaffer.execution import Execution, Report
 from gaffer.job import Job
 from gaffer.step import Mark, mark
@@ -79,9 +79,9 @@ class Roster:
         return started, [execution.job for execution in unable]
 
     @property
-    def by_hand(self) -> bool:
-        """Whether jobs run only in the thread of who polls."""
-        return isinstance(self._crew, Here)
+    def here(self) -> bool:
+        """Whether jobs run in the thread of who polls."""
+        return self._crew.here
 
     def work(self) -> None:
         """Run in the caller's thread what waits for that; see `gaffer.crew.Here`."""

@@ -102,7 +102,7 @@ class Runner:
     @property
     def rehearses(self) -> bool:
         """Whether a test runs jobs by hand, on a clock that stands still: nobody should wait."""
-        return self.roster.by_hand and not self.service.running
+        return self.roster.here and not self.service.running
 
     @property
     def serving(self) -> bool:
