@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from gaffer.clock import Clock
-from gaffer.driver import Claim, Driver, Job, JobState, claim
+from gaffer.driver import Driver, Job
 from gaffer.testing.stage import Dying, Stage
 from gaffer_driver_memory import MemoryDriver, Storage
 
@@ -36,22 +36,9 @@ class MemoryStage(Stage, MemoryDriver):
         """Write jobs, whether the transaction of *connection* is committed or not."""
         return super().job_write(jobs)
 
-    def take(self, id: UUID, claim: Claim) -> list[Job]:
-        """Claim the job of this *id*, if it is available."""
-        return self._storage.change(lambda: self._take(id, claim))
-
-    def _take(self, id: UUID, wanted: Claim) -> list[Job]:
-        storage = self._storage
-        job = storage.jobs.get(id.int)
-        if job is None or job.state is not JobState.AVAILABLE:
-            return []
-        taken = claim(job, now=wanted.now)
-        index = storage.index(job.queue)
-        index.remove(job)
-        index.add(taken)
-        storage.jobs[id.int] = taken
-        storage.holders[id.int] = wanted.node
-        return [taken]
+    def hold(self, id: UUID, node: str) -> None:
+        """Have *node* hold the executing job of this *id*."""
+        self._storage.holders[id.int] = node
 
 
 class _DyingInMemory(Dying, MemoryStage):

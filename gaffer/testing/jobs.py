@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -200,14 +200,11 @@ class Jobs:
     ) -> Job | None:
         if crash is not None:
             return self._crash(gaffer, queue, job, crash)
-        with self._stage.one(queue, None if job is None else job.id) as given:
-            if not reraise:
-                gaffer.poll(queue)
-            else:
-                with watched(gaffer, queue) as raised:
-                    gaffer.poll(queue)
-                if raised:
-                    raise raised[0]
+        watching = watched(gaffer, queue) if reraise else nullcontext[list[BaseException]]([])
+        with self._stage.one(queue, None if job is None else job.id) as given, watching as raised:
+            gaffer.poll(queue)
+        if raised:
+            raise raised[0]
         return self._now(given[0]) if given else None
 
     def _crash(self, gaffer: Gaffer, queue: str, job: Job | None, crash: Crash) -> Job | None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from gaffer.driver import Claim, Driver, Job
+from gaffer.driver import Claim, Conflict, Driver, Job, JobState, claim
 
 __all__ = ["Dying", "Stage"]
 
@@ -35,8 +35,8 @@ class Stage(Driver):
         """Return the handle of a process that dies, on the same storage."""
 
     @abstractmethod
-    def take(self, id: UUID, claim: Claim) -> list[Job]:
-        """Claim the job of this *id*, if it is available."""
+    def hold(self, id: UUID, node: str) -> None:
+        """Have *node* hold the executing job of this *id*."""
 
     @property
     def inserted(self) -> list[Job]:
@@ -87,9 +87,23 @@ class Stage(Driver):
         if not self._next or self._next[0][0] != claim.queue:
             return super().job_claim(claim)  # type: ignore[safe-super]
         _, id, given = self._next.pop()
-        one = replace(claim, limit=1)
-        given += self.take(id, one) if id else super().job_claim(one)  # type: ignore[safe-super]
+        if id is None:
+            given += super().job_claim(replace(claim, limit=1))  # type: ignore[safe-super]
+        else:
+            given += self._take(id, claim)
         return list(given)
+
+    def _take(self, id: UUID, wanted: Claim) -> list[Job]:
+        job = self.job_get(id)
+        if job is None or job.state is not JobState.AVAILABLE:
+            return []
+        taken = claim(job, now=wanted.now)
+        try:
+            super().job_write([taken])  # type: ignore[safe-super]
+        except Conflict:  # a thread of the program's was quicker
+            return []
+        self.hold(id, wanted.node)
+        return [taken]
 
     def job_write_and_claim(self, jobs: Sequence[Job], claim: Claim) -> list[Job]:
         """Write, and then claim: each with its notes."""

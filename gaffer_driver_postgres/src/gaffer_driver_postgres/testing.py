@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from gaffer.driver import Claim, Driver, Job, JobState, claim
+from gaffer.driver import Driver, Job
 from gaffer.testing.stage import Dying, Stage
 from gaffer_driver_postgres.driver import PostgresDriver
 from gaffer_driver_postgres.transaction import TransactionDriver
@@ -16,6 +16,7 @@ from gaffer_driver_postgres.transaction import TransactionDriver
 __all__ = ["TransactionStage"]
 
 _IN_MEMORY = "gaffer_driver_memory"
+_NAMES = frozenset({"memory", "postgres", "postgresql"})
 
 
 class TransactionStage(Stage, TransactionDriver):
@@ -52,11 +53,7 @@ class TransactionStage(Stage, TransactionDriver):
     def stands_in_for(self, driver: Driver | str) -> bool:
         """Return whether *driver* keeps jobs in memory or in PostgreSQL; neither is touched."""
         if isinstance(driver, str):
-            return driver.partition(":")[0].partition("+")[0] in (
-                "memory",
-                "postgres",
-                "postgresql",
-            )
+            return driver.partition(":")[0].partition("+")[0] in _NAMES
         named = type(driver).__module__.partition(".")[0]
         return isinstance(driver, PostgresDriver) or named == _IN_MEMORY
 
@@ -64,19 +61,10 @@ class TransactionStage(Stage, TransactionDriver):
         """Return the handle of a process that dies, on the same tables."""
         return _DyingThere(self._lent, clock=self._manual, schema=self._options.schema)
 
-    def take(self, id: UUID, wanted: Claim) -> list[Job]:
-        """Claim the job of this *id*, if it is available."""
-        job = self.job_get(id)
-        if job is None or job.state is not JobState.AVAILABLE:
-            return []
-        taken = claim(job, now=wanted.now)
-        TransactionDriver.job_write(self, [taken])
-        self._call("claim a job", lambda c: c.execute(self._held, [wanted.node, id]))
-        return [taken]
-
-    @property
-    def _held(self) -> str:
-        return f"UPDATE {self._sql.schema}.jobs SET node = %s WHERE id = %s"
+    def hold(self, id: UUID, node: str) -> None:
+        """Have *node* hold the executing job of this *id*."""
+        held = f"UPDATE {self._sql.schema}.jobs SET node = %s WHERE id = %s"
+        self._call("hold a job", lambda c: c.execute(held, [node, id]))
 
     def close(self) -> None:
         """Drop the tables, should the test commit what it does."""
