@@ -25,6 +25,7 @@ from gaffer_driver_memory import MemoryDriver
 from gaffer_driver_postgres import EmbeddedServer
 from gaffer_driver_postgres.harness import VARIABLE
 from tests.rig.patience import Patience
+from tests.rig.waiting import unlocked_logs
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,6 +55,13 @@ def server() -> Iterator[str]:
             yield embedded.start()
         finally:
             embedded.stop()
+
+
+@pytest.fixture
+def unlocked() -> Iterator[None]:
+    """Let no exception that is shot at a thread leave a lock of the log behind."""
+    with unlocked_logs():
+        yield
 
 
 PATIENCE = 30.0

@@ -10,14 +10,15 @@ import logging
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
 
 import gaffer
 from gaffer_driver_memory import MemoryDriver
-from tests.rig.waiting import KEEP, Recorder, busy, shoot, states, threads, unlocked_logs, until
+from tests.rig.waiting import KEEP, Recorder, busy, shoot, states, threads, until
+
+pytestmark = pytest.mark.usefixtures("unlocked")
 
 
 class Boom(Exception):
@@ -25,13 +26,6 @@ class Boom(Exception):
 
 
 THROWN = [Boom, SystemExit, KeyboardInterrupt, MemoryError]
-
-
-@pytest.fixture(autouse=True)
-def unlocked() -> Iterator[None]:
-    """Let no shot leave a lock of the log behind."""
-    with unlocked_logs():
-        yield
 
 
 def thread_of(suffix: str) -> threading.Thread:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,14 +10,9 @@ import pytest
 import gaffer
 from gaffer_driver_memory import MemoryDriver
 from tests.faults.test_internal_threads import THROWN, thread_of
-from tests.rig.waiting import KEEP, shoot, states, unlocked_logs
+from tests.rig.waiting import KEEP, shoot, states
 
-
-@pytest.fixture(autouse=True)
-def unlocked() -> Iterator[None]:
-    """Let no shot leave a lock of the log behind."""
-    with unlocked_logs():
-        yield
+pytestmark = pytest.mark.usefixtures("unlocked")
 
 
 @pytest.mark.parametrize("error", THROWN)

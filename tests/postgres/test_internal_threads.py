@@ -17,19 +17,13 @@ from gaffer.driver import DriverUnavailable
 from gaffer_driver_postgres import PostgresDriver
 from tests.conftest import Calling
 from tests.rig.proxy import Proxy
-from tests.rig.waiting import shoot, threads, unlocked_logs, until
+from tests.rig.waiting import shoot, threads, until
 
 from .conftest import MakeDriver
 from .waking import Wakes
 
+pytestmark = pytest.mark.usefixtures("unlocked")
 THROWN = [RuntimeError, SystemExit, KeyboardInterrupt, MemoryError]
-
-
-@pytest.fixture(autouse=True)
-def unlocked() -> Iterator[None]:
-    """Let no shot leave a lock of the log behind."""
-    with unlocked_logs():
-        yield
 
 
 @contextmanager

@@ -93,10 +93,12 @@ def plain(server: str) -> Iterator[psycopg.Connection]:
         yield made
 
 
-def rows(connection: psycopg.Connection, schema: str) -> int:
-    """Return how many jobs are in the tables of *schema*."""
-    [(number,)] = connection.execute(f'SELECT count(*) FROM "{schema}".jobs'.encode()).fetchall()
-    return int(number)
+@pytest.fixture
+def jobs(plain: psycopg.Connection, gaffer_clock: ManualClock) -> Iterator[Jobs]:
+    """Give the jobs of the module-level gaffer, in the transaction of `plain`."""
+    with Jobs(gaffer_clock, TransactionStage(plain, clock=gaffer_clock)) as made:
+        made.take(gaffer.default)
+        yield made
 
 
 def schemas(connection: psycopg.Connection) -> set[str]:
@@ -154,55 +156,45 @@ def test_a_job_whose_process_died_is_rescued(
 
 
 def test_what_the_program_rolls_back_takes_its_jobs_along(
-    plain: psycopg.Connection, gaffer_clock: ManualClock
+    plain: psycopg.Connection, jobs: Jobs
 ) -> None:
-    with Jobs(gaffer_clock, TransactionStage(plain, clock=gaffer_clock)) as jobs:
-        jobs.take(gaffer.default)
-        queue = gaffer.ensure_queue("q", worker=lambda job: None)
-        with plain.transaction(force_rollback=True):
-            queue.insert(1, connection=plain)
-        kept = queue.insert(2)
+    queue = gaffer.ensure_queue("q", worker=lambda job: None)
+    with plain.transaction(force_rollback=True):
+        queue.insert(1, connection=plain)
+    kept = queue.insert(2)
 
-        jobs.assert_inserted("q", count=1)
-        jobs.assert_not_inserted("q", 1)
-        assert jobs.inserted == [kept]
-        assert [job.id for job in jobs.drain()] == [kept.id]
+    jobs.assert_inserted("q", count=1)
+    jobs.assert_not_inserted("q", 1)
+    assert jobs.inserted == [kept]
+    assert [job.id for job in jobs.drain()] == [kept.id]
 
 
-def test_a_worker_sees_what_the_test_has_written(
-    plain: psycopg.Connection, gaffer_clock: ManualClock
-) -> None:
+def test_a_worker_sees_what_the_test_has_written(plain: psycopg.Connection, jobs: Jobs) -> None:
     plain.execute("CREATE TABLE pg_temp.users (name text)")
     plain.execute("INSERT INTO pg_temp.users VALUES ('ada')")
-    with Jobs(gaffer_clock, TransactionStage(plain, clock=gaffer_clock)) as jobs:
-        jobs.take(gaffer.default)
-        names: list[object] = []
-        look = "SELECT name FROM pg_temp.users"
-        gaffer.ensure_queue("q", worker=lambda job: names.extend(plain.execute(look))).insert(1)
+    names: list[object] = []
+    look = "SELECT name FROM pg_temp.users"
+    gaffer.ensure_queue("q", worker=lambda job: names.extend(plain.execute(look))).insert(1)
 
-        jobs.run()
+    jobs.run()
 
-        assert names == [("ada",)]
+    assert names == [("ada",)]
 
 
-def test_keys_schedules_and_results_are_kept(
-    plain: psycopg.Connection, gaffer_clock: ManualClock
-) -> None:
-    with Jobs(gaffer_clock, TransactionStage(plain, clock=gaffer_clock)) as jobs:
-        jobs.take(gaffer.default)
-        queue = gaffer.ensure_queue(
-            "q", worker=lambda job: job.payload, schedules=[gaffer.Every(minutes=5, payload=5)]
-        )
-        one = queue.insert(1, unique="k", unique_for=60)
-        future = queue.submit(2)
+def test_keys_schedules_and_results_are_kept(jobs: Jobs, gaffer_clock: ManualClock) -> None:
+    queue = gaffer.ensure_queue(
+        "q", worker=lambda job: job.payload, schedules=[gaffer.Every(minutes=5, payload=5)]
+    )
+    one = queue.insert(1, unique="k", unique_for=60)
+    future = queue.submit(2)
 
-        assert queue.insert(3, unique="k").id == one.id
-        assert [job.result for job in jobs.drain()] == [1, 2]
-        assert future.result(5) == 2
-        gaffer_clock.advance(301)
-        assert queue.insert(4, unique="k").id != one.id
-        assert [job.result for job in jobs.drain()] == [4, 5]
-        jobs.assert_inserted("q", 5)
+    assert queue.insert(3, unique="k").id == one.id
+    assert [job.result for job in jobs.drain()] == [1, 2]
+    assert future.result(5) == 2
+    gaffer_clock.advance(301)
+    assert queue.insert(4, unique="k").id != one.id
+    assert [job.result for job in jobs.drain()] == [4, 5]
+    jobs.assert_inserted("q", 5)
 
 
 @pytest.mark.parametrize("commits", ["meanwhile", "afterwards"])
@@ -224,31 +216,27 @@ def test_nothing_is_left_even_if_the_test_commits(
 
 
 def test_a_test_that_rolls_back_all_of_it_ends_with_its_own_error(
-    plain: psycopg.Connection, gaffer_clock: ManualClock
+    plain: psycopg.Connection, jobs: Jobs
 ) -> None:
-    with Jobs(gaffer_clock, TransactionStage(plain, clock=gaffer_clock)) as jobs:
-        jobs.take(gaffer.default)
-        queue = gaffer.ensure_queue("q")
-        plain.rollback()
+    queue = gaffer.ensure_queue("q")
+    plain.rollback()
 
-        with pytest.raises(DriverError, match="was rolled back or committed"):
-            queue.insert(1)
-        plain.execute("SELECT 1")
-        with pytest.raises(DriverError, match="was rolled back or committed"):
-            queue.insert(1)
+    with pytest.raises(DriverError, match="was rolled back or committed"):
+        queue.insert(1)
+    plain.execute("SELECT 1")
+    with pytest.raises(DriverError, match="was rolled back or committed"):
+        queue.insert(1)
 
 
 def test_a_transaction_that_failed_ends_the_test_with_its_own_error(
-    plain: psycopg.Connection, gaffer_clock: ManualClock
+    plain: psycopg.Connection, jobs: Jobs
 ) -> None:
-    with Jobs(gaffer_clock, TransactionStage(plain, clock=gaffer_clock)) as jobs:
-        jobs.take(gaffer.default)
-        queue = gaffer.ensure_queue("q")
-        with pytest.raises(psycopg.errors.DivisionByZero):
-            plain.execute("SELECT 1 / 0")
+    queue = gaffer.ensure_queue("q")
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        plain.execute("SELECT 1 / 0")
 
-        with pytest.raises(DriverError, match="transaction has failed: go back to a savepoint"):
-            queue.insert(1)
+    with pytest.raises(DriverError, match="transaction has failed: go back to a savepoint"):
+        queue.insert(1)
 
 
 def test_queues_on_postgresql_and_in_memory_are_taken_in_and_others_refused(
@@ -301,17 +289,13 @@ def test_a_stricter_transaction_is_refused(server: str, gaffer_clock: ManualCloc
             driver.start()
 
 
-def test_threads_are_refused_where_they_are_asked_for(
-    plain: psycopg.Connection, gaffer_clock: ManualClock
-) -> None:
-    with Jobs(gaffer_clock, TransactionStage(plain, clock=gaffer_clock)) as jobs:
-        jobs.take(gaffer.default)
-        gaffer.ensure_queue("q", worker=lambda job: None).insert(1)
+def test_threads_are_refused_where_they_are_asked_for(jobs: Jobs) -> None:
+    gaffer.ensure_queue("q", worker=lambda job: None).insert(1)
 
-        with pytest.raises(DriverError, match="'q' cannot be worked by threads"):
-            gaffer.start()
+    with pytest.raises(DriverError, match="'q' cannot be worked by threads"):
+        gaffer.start()
 
-        assert len(jobs.drain()) == 1
+    assert len(jobs.drain()) == 1
 
 
 def test_other_threads_keep_out_of_the_transaction(
